@@ -70,7 +70,7 @@ class VariantNode(pytest.Collector):
         from deadweight.checks import table
 
         try:
-            names = [check.name for check in table.asked(self.variant)]
+            names = [check.name for check in table.checks_of(self.variant)]
         except DeadweightError as error:
             raise self.CollectError(str(error)) from error
         for name in names:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from deadweight_images import public
 
 if TYPE_CHECKING:
-    from deadweight_attacks.check import Asked, attack_all
+    from deadweight_attacks.check import Attacks, attack_all
     from deadweight_attacks.harden.culprit import culprits
-    from deadweight_attacks.harden.result import Found
-    from deadweight_attacks.harden.search import kept_or_found as find_posture
+    from deadweight_attacks.harden.result import Hardened
+    from deadweight_attacks.harden.search import find_posture
     from deadweight_attacks.harden.write import (
         FORMATS as HARDEN_FORMATS,
         files as harden_files,

@@ -28,7 +28,7 @@ class AwkRequest(Record):
 
     @field_validator("args", "input")
     @classmethod
-    def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
+    def _refuse_raw(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name is not None and info.data.get("encoding") == "raw":
             raise ValueError(wording("payload.raw_script_alone"))
         return name

@@ -21,7 +21,7 @@ from deadweight_attacks.helper import own_helper, static_shell
 Say = Callable[[str], None]
 
 
-class Asked:
+class Attacks:
     """The check: with the ``postures`` that were asked for, of whatever variant; without, briefly, of one that has
     ``checks.attacks``. ``say`` takes lines of progress."""
 
@@ -47,7 +47,7 @@ def attack(
     if not as_root.possible(subject):
         return run.attack(subject, postures=postures, brief=brief, say=say)
     run.check_request(subject, postures)
-    brought = (*_brought(static_shell, subject), *_brought(own_helper, subject))
+    brought = (*_program_file(static_shell, subject), *_program_file(own_helper, subject))
     return as_root.call(AS_ROOT, Order(*brought, tuple(postures), brief), subject, say)
 
 
@@ -64,7 +64,7 @@ class Order:
     brief: bool
 
 
-def _brought(mounts: Callable[[Subject], tuple[Mount, ...]], subject: Subject) -> tuple[str, str]:
+def _program_file(mounts: Callable[[Subject], tuple[Mount, ...]], subject: Subject) -> tuple[str, str]:
     """Got here: what comes from a source is kept in the caller's folders, where nothing of root's should be."""
     try:
         return str(mounts(subject)[0].source), ""
@@ -78,19 +78,19 @@ def _obey(order: Order, subject: Subject, say: Say) -> Evidence:
         postures=order.postures,
         brief=order.brief,
         say=say,
-        shell_from=lambda _subject: helper.shell_mount(_given(order.shell, order.no_shell)),
-        helper_from=lambda _subject: helper.mounts_of(_given(order.helper, order.no_helper)),
+        shell_from=lambda _subject: helper.shell_mount(_required_file(order.shell, order.no_shell)),
+        helper_from=lambda _subject: helper.mounts_of(_required_file(order.helper, order.no_helper)),
     )
 
 
-def _given(file: str, why_not: str) -> Path:
+def _required_file(file: str, why_not: str) -> Path:
     if not file:
         raise DeadweightError(why_not)
     return Path(file)
 
 
 AS_ROOT = as_root.Work(__name__, Order, Evidence, _obey)
-CHECK = Asked()
+CHECK = Attacks()
 
 
 # Several variants attacked side by side, and their evidence kept.
@@ -106,7 +106,7 @@ def attack_all(
 
     Raises UsageError for a posture that does not exist, KeyboardInterrupt once every attack has stopped and cleaned up.
     """
-    check = Asked(postures, say)
+    check = Attacks(postures, say)
     first = sorted(range(len(subjects)), key=lambda number: -subjects[number].variant.run.memory)
     jobs = jobs or min(4, 2 * (os.cpu_count() or 1))
     with side_by_side(partial(run_check, check), [subjects[number] for number in first], jobs=jobs) as running:

@@ -242,7 +242,7 @@ class Watch:
         if not self._yard.alive():
             return _crashed(self._container, self._peak, self._granted)
         now = self._counters.read()
-        taken = _taken(self._before, now, self._of, self._slice_seconds)
+        taken = _amount(self._before, now, self._of, self._slice_seconds)
         self._peak = max(self._peak, taken or 0.0)
         if self._of != "cpu":
             refused = _refused(self._last, now, self._of)
@@ -253,14 +253,14 @@ class Watch:
         self._last = now
         if self._peak > self._granted * MARGIN:
             return self._succeeded()
-        self._slowest = max(self._slowest, self._asked_again())
+        self._slowest = max(self._slowest, self._answer_delay())
         if self._slowest >= self._limit:
             if not self._yard.alive(NOTICE_SECONDS):
                 return _crashed(self._container, self._peak, self._granted)
             return self._succeeded(f"the service did not answer within {self._limit:g} s")
         return self._held_by_others()
 
-    def _asked_again(self) -> float:
+    def _answer_delay(self) -> float:
         """How long the service took to say that it is healthy, in seconds; 0 where it was asked a moment ago."""
         now = time.monotonic()
         if now - self._asked < ASK_SECONDS and self._of != "answers":
@@ -318,7 +318,7 @@ def _crashed(container: Container, peak: float, granted: float) -> Shot:
     return Shot("crashed", f"the service {container.state().outcome()}", {**seen, "granted": granted})
 
 
-def _taken(before: Use, now: Use, of: str, slice_seconds: float) -> float | None:
+def _amount(before: Use, now: Use, of: str, slice_seconds: float) -> float | None:
     """Bytes, processes, or processors kept busy on average over a slice; None where it is too early to tell."""
     if of == "memory":
         return float(now.memory_bytes)

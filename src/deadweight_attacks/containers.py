@@ -78,7 +78,7 @@ class Yard:
             if not readiness.healthy:
                 message = with_last_lines(readiness.reason, container)
                 container.remove()
-                self.lab.starts.held()
+                self.lab.starts.raise_if_ended()
                 raise NoService(wording("service.not_up", posture=self.posture.title, reason=message))
             networks = container.settled()["NetworkSettings"]["Networks"]
             self._at = str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
@@ -112,7 +112,7 @@ class Yard:
             ):  # elsewhere an attack would look as if a wall had stopped it
                 container.remove()
                 raise NoService(wording("service.no_metadata", posture=self.posture.title, error=str(error))) from error
-            self.lab.without_metadata(str(error))
+            self.lab.drop_metadata(str(error))
 
     def alive(self, wait: float = 0.0) -> bool:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
@@ -133,7 +133,7 @@ class Yard:
 
     def _by_guard(self, container: Container) -> None:
         """Raise where it was the guard that ended it: that is no outcome of an attack."""
-        self.lab.starts.held()
+        self.lab.starts.raise_if_ended()
         if time.monotonic() - container.started > CONTAINER_SECONDS - EARLIER_SECONDS:
             raise DeadweightError(wording("service.over_time", seconds=CONTAINER_SECONDS))
 

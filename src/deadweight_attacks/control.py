@@ -34,33 +34,33 @@ SECONDS = 8.0
 
 
 @dataclass(frozen=True)
-class Told:
+class AwkAnswer:
     """What an AWK said to a question: yes, no, or neither (None); ``line`` is the service's answer in one line."""
 
     has: bool | None
     line: str
 
 
-def ask(lab: Lab, yard: Yard, script: str) -> Told:
+def ask(lab: Lab, yard: Yard, script: str) -> AwkAnswer:
     """Send a script that prints the word for yes, and its halves the other way round for no. Raises CannotStart, NoService.
 
     A container that gave neither may be at fault: a fresh one is asked once more.
     """
-    first = _asked(lab, yard, script)
+    first = _ask_once(lab, yard, script)
     if first.has is not None:
         return first
     yard.spoil()
-    return _asked(lab, yard, script)
+    return _ask_once(lab, yard, script)
 
 
-def _asked(lab: Lab, yard: Yard, script: str) -> Told:
+def _ask_once(lab: Lab, yard: Yard, script: str) -> AwkAnswer:
     payload = Payload(id="probe", title="a probe", attack="T1059", script=script, evidence=Proof(kind="output"))
     filled = fill(lab, payload, BIND_PORT)
     yard.get()
     answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, lab.awk), SECONDS)
     text = answer.text() if isinstance(answer, Answer) else ""
     yes, no = filled.word.whole in text, filled.word.b + filled.word.a in text
-    return Told(yes if yes != no else None, answer_line(answer))
+    return AwkAnswer(yes if yes != no else None, answer_line(answer))
 
 
 def undelivered(lab: Lab, yard: Yard) -> str:
@@ -93,7 +93,7 @@ def unreached(lab: Lab, yard: Yard) -> str:
     return walls_told(differences)
 
 
-def awk_features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, Told]:
+def awk_features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, AwkAnswer]:
     """What this AWK has, asked of itself."""
     return {name: ask(lab, yard, script) for name, script in scripts.items()}
 
@@ -156,7 +156,7 @@ class Control:
             self.progress(w.OPEN)
             self._settle(yard)
             ways = {payload.way for payload in self.catalogue.payloads}
-            features: dict[str, Told] = {}
+            features: dict[str, AwkAnswer] = {}
             if "script" in ways:
                 self.matrix.dialect = awk_dialect(yard)
                 features = awk_features(self.lab, yard, self.catalogue.features)
@@ -177,7 +177,7 @@ class Control:
         second = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
         cells |= {payload.id: self._in_open(payload, second[payload.id]) for payload in needless}
         if self.lab.ground.shell:
-            self._beside_a_shell([payload for payload in again if payload not in needless], shots)
+            self._retry_with_shell([payload for payload in again if payload not in needless], shots)
 
     def _settle(self, yard: Yard) -> None:
         """Have the service come up, with processes of its own alone where it wants that: some only run as the first."""
@@ -190,7 +190,7 @@ class Control:
             yard.options = self.lab.options(w.OPEN)
             yard.get()
 
-    def _unsent(self, payload: Payload, features: Mapping[str, Told], plan: Plan) -> Cell | None:
+    def _unsent(self, payload: Payload, features: Mapping[str, AwkAnswer], plan: Plan) -> Cell | None:
         """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""
         if payload.way == "breach" and self.unreached:
             return Cell("not_measured", self.unreached)
@@ -220,7 +220,7 @@ class Control:
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.matrix.control[payload.id], self.statuses[payload.id] = posture, shot.status
 
-    def _beside_a_shell(self, again: Sequence[Payload], first: Mapping[str, Shot]) -> None:
+    def _retry_with_shell(self, again: Sequence[Payload], first: Mapping[str, Shot]) -> None:
         """What failed: does it work with a shell bound in? Then the image is the wall, if it fails once more without.
 
         What called the attacker's listener has shown that it ran, and only waits again, up to the service's own limit.

@@ -59,7 +59,7 @@ class HostFolder:
         """What is handed in."""
         return self.path / "mounted"
 
-    def handed(self) -> tuple[Mount, ...]:
+    def mounts(self) -> tuple[Mount, ...]:
         """What of the host is handed in where that wall is down: the folder, the engine's socket, a service account's token."""
         from deadweight.engine.options import Mount  # half of what the guard, which needs none of it, took to start
 

@@ -142,7 +142,7 @@ class Starts:
 
     def guarded(self, options: RunOptions) -> Container:
         """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
-        self.held()
+        self.raise_if_ended()
         return self.start(options, self.guard.labels() if self.guard is not None else None)
 
     @contextlib.contextmanager
@@ -157,7 +157,7 @@ class Starts:
                 raise NoService(self._ended) from error
             raise
 
-    def held(self) -> None:
+    def raise_if_ended(self) -> None:
         """Raises NoService where the guard has ended what was attacked: then nothing that is seen means anything."""
         if self._ended:
             raise NoService(self._ended)
@@ -234,7 +234,7 @@ class Lab:
         if hard.hosts:
             needed = ", ".join(hard.hosts)
             self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
-        self._brought = self._got(self._own_helper, BREACH)
+        self._brought = self._mounts_or_note(self._own_helper, BREACH)
         self._start_guards(self._place(hard))
         self._lay_out(hard)
 
@@ -264,7 +264,7 @@ class Lab:
         except Interrupted:
             raise
         except (OSError, DeadweightError) as error:
-            self.without_metadata(str(error))
+            self.drop_metadata(str(error))
         return bridge
 
     def _stand_in(self) -> Metadata:
@@ -284,7 +284,7 @@ class Lab:
                 self.notes[BREACH] = wording("untried.breach_in_image", reason=error.message)
         return self.starts.start(hard, mine)
 
-    def without_metadata(self, why: str) -> None:
+    def drop_metadata(self, why: str) -> None:
         """Nothing that goes for it is tried."""
         self.metadata = None
         self.notes["metadata"] = wording("untried.metadata", reason=why)
@@ -297,7 +297,7 @@ class Lab:
         except OSError as error:
             raise NoService(wording("engine.no_tmpfs", error=str(error))) from error
         self._stack.callback(self.host.close)
-        if self.reach.user is not None and (why := self.engine.tunnels.refused(self.host.handed())):
+        if self.reach.user is not None and (why := self.engine.tunnels.refused(self.host.mounts())):
             self.notes["host"] = wording("untried.host_folder", reason=why)
             self.reach = replace(self.reach, user=None)
         if self.far:
@@ -327,7 +327,7 @@ class Lab:
 
     def _lay_out(self, hard: RunOptions) -> None:
         """What postures are made of on this machine."""
-        mounts = () if self.far and self.reach.user is None else self.host.handed()
+        mounts = () if self.far and self.reach.user is None else self.host.mounts()
         unstartable, devices = self._probe(hard)
         try:
             self.has_shell = self.attacker.has_shell()
@@ -340,7 +340,7 @@ class Lab:
             hard=hard,
             network=self.network,
             mounts=mounts,
-            shell=() if self.has_shell else self._got(self._static_shell, "image"),
+            shell=() if self.has_shell else self._mounts_or_note(self._static_shell, "image"),
             helper=self._brought,
             unstartable=unstartable,
             env={SECRET: self.planted.environment},
@@ -393,7 +393,7 @@ class Lab:
             self.notes[LANDLOCK] = error.message
             return ()
 
-    def _got(self, made: Shell | Helper, note: str) -> tuple[Mount, ...]:
+    def _mounts_or_note(self, made: Shell | Helper, note: str) -> tuple[Mount, ...]:
         """What brings a program in; nothing, with a note on what was not tried, if that cannot be had."""
         try:
             return made(self.subject)

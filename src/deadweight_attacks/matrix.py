@@ -54,9 +54,9 @@ class Runner:
                 self._posture(posture)
         self._own_user()
         if plan.alone:
-            self._alone(plan)
+            self._measure_walls_alone(plan)
         if plan.without:
-            self._without(plan)
+            self._measure_without_walls(plan)
         return self.matrix
 
     # the other postures
@@ -176,7 +176,7 @@ class Runner:
             alone = self._measured(w.Posture(w.OWN_USER, frozenset({"image", "own-user"})), some, surely=True)
             self.matrix.by_user = {name for name, cell in alone.items() if cell.outcome == "blocked"}
 
-    def _alone(self, plan: Plan) -> None:
+    def _measure_walls_alone(self, plan: Plan) -> None:
         """Each wall on top of ``open``, for the attacks that work there; with the shell for those that need it."""
         for payload in self.matrix.control:
             self.matrix.alone[payload] = {"image": "succeeded" if self.matrix.control[payload] is w.OPEN else "blocked"}
@@ -218,7 +218,7 @@ class Runner:
             for name, cell in cells.items():
                 self.matrix.alone[name][wall] = cell.outcome
 
-    def _without(self, plan: Plan) -> None:
+    def _measure_without_walls(self, plan: Plan) -> None:
         """``hardened`` minus each wall, for the attacks that ``hardened`` blocks."""
         held = self.matrix.cells.get(w.HARDENED.name)
         if held is None:

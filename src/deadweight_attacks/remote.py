@@ -56,7 +56,7 @@ def reach(engine: Engine) -> Reach:
     return Reach(user if ours else None, user is not None)
 
 
-def untold(payload: Payload, reach: Reach) -> str:
+def why_unmeasurable(payload: Payload, reach: Reach) -> str:
     """Why an attack cannot be measured so; empty where it can."""
     proof = payload.evidence
     if reach.user is None and (proof.kind in ("socket", "host-file") or proof.where == "host"):

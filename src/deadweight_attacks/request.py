@@ -45,7 +45,7 @@ def fill(lab: Lab, payload: Payload, port: int) -> Filled:
         raise DeadweightError(lab.ground.too_much)
     if payload.evidence.where == "metadata" and lab.metadata is None:
         raise DeadweightError(lab.notes["metadata"])
-    if lab.far and (why := remote.untold(payload, lab.reach)):
+    if lab.far and (why := remote.why_unmeasurable(payload, lab.reach)):
         raise DeadweightError(why)
     word = Word(random_name(), random_name())
     places = {

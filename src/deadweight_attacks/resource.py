@@ -56,9 +56,9 @@ def resource_lock(*, alone: bool, processors: bool = False) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         file = _own() if MACHINE.parent.is_dir() and not os.access(MACHINE.parent, os.W_OK) else MACHINE
         if processors:
-            stack.enter_context(_held(file.with_suffix(".processors"), fcntl.LOCK_EX))
-        with _held(file.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
-            stack.enter_context(_held(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+            stack.enter_context(_locked(file.with_suffix(".processors"), fcntl.LOCK_EX))
+        with _locked(file.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
+            stack.enter_context(_locked(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
         yield
 
 
@@ -69,10 +69,10 @@ def _own() -> Path:
 
 
 @contextlib.contextmanager
-def _held(file: Path, kind: int) -> Iterator[None]:
+def _locked(file: Path, kind: int) -> Iterator[None]:
     number = _opened(file)
     try:
-        while not _taken(number, kind):
+        while not _try_lock(number, kind):
             if _run.cancelled():
                 raise Interrupted(wording("attacker.interrupted"))
             time.sleep(TURN_SECONDS)
@@ -88,7 +88,7 @@ def _opened(file: Path) -> int:
         raise DeadweightError(wording("engine.no_lock", file=file, error=error.strerror)) from error
 
 
-def _taken(number: int, kind: int) -> bool:
+def _try_lock(number: int, kind: int) -> bool:
     try:
         fcntl.flock(number, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -119,11 +119,11 @@ def requests(lab: Lab, payload: Payload) -> tuple[Prepared, ...]:
     by_route = {(aim.request.method, aim.request.path): aim for aim in reversed(lab.aims) if aim.kind in BODIES}
     bodies = tuple(prepare(aim.at(MARK), lab.subject.suite.root) for aim in reversed(by_route.values()))
     if payload.flood == "large":
-        return (bodies or tuple(_unwanted(lab)))[:MOST_BODIES]
+        return (bodies or tuple(_unexpected_posts(lab)))[:MOST_BODIES]
     return bodies[:1] or (Prepared("GET", lab.variant.health.path, {}, None),)
 
 
-def _unwanted(lab: Lab) -> Iterator[Prepared]:
+def _unexpected_posts(lab: Lab) -> Iterator[Prepared]:
     own = [item.request for item in lab.variant.checks.api if item.request.port is None]
     for path in dict.fromkeys(request.path.partition("?")[0] for request in own):
         yield prepare(HttpRequest(method="POST", path=path, json={"text": MARK}), lab.subject.suite.root)

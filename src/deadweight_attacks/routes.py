@@ -35,7 +35,7 @@ def documented(document: Any, base: str | None = None) -> Iterator[Aim]:
             yield from list(operation.aims())
 
 
-def asked(document: Any, base: str | None = None) -> Iterator[HttpRequest]:
+def all_gets(document: Any, base: str | None = None) -> Iterator[HttpRequest]:
     """Every GET, with an example of all that it needs."""
     for operation in _operations(document, base, METHODS[:1]):
         with contextlib.suppress(ValueError):

@@ -72,7 +72,7 @@ def unmeasured(gates: Sequence[AttackGate], matrix: Matrix) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def untold(gates: Sequence[AttackGate], matrix: Matrix) -> list[str]:
+def unmeasurable(gates: Sequence[AttackGate], matrix: Matrix) -> list[str]:
     """The attacks that a gate wants blocked and that this machine cannot measure: they do not work with all walls down either."""
     return [
         name
@@ -131,7 +131,7 @@ def _judged(wanted: AttacksCheck, matrix: Matrix, broken: Sequence[str], summary
         return "fail", f"{'; '.join(broken)}. {summary}"
     if reasons := [*matrix.nothing_in(), *unmeasured(wanted.gates, matrix)]:
         return "not_measured", quoting(reasons[0], f"{'; '.join(reasons)}. {summary}")
-    names = dict.fromkeys(untold(wanted.gates, matrix))
+    names = dict.fromkeys(unmeasurable(wanted.gates, matrix))
     also = f"; gates could not be judged for {', '.join(names)}" if names else ""
     return "pass", summary + (also if wanted.gates else f"; {NO_GATE}")
 

@@ -12,7 +12,7 @@ from deadweight.suite.checks import HttpRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import NOT_LET_IN
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, asked, documented, left_out, read, takes_nothing
+from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, all_gets, documented, left_out, read, takes_nothing
 from deadweight_attacks.session import OBEYED
 from deadweight_attacks.walls import wording
 
@@ -36,7 +36,7 @@ def take_aim(lab: Lab, yard: Yard) -> None:
             lab.notes["openapi"] = wording("untried.no_openapi", name=name)
         base = _base(lab, yard, document, name)
         document = None if base == NOWHERE else document
-    routes = [*own, *asked(document, base)]
+    routes = [*own, *all_gets(document, base)]
     places = aims(lab.variant.checks.api, documented(document, base))
     lab.takes_nothing = takes_nothing(document) and not places
     telling = tuple(aim for aim in places if aim.expects is None or _telling(aim, lab.variant.health.path))
@@ -97,7 +97,7 @@ def _harmless(aim: Aim) -> HttpRequest:
 def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
     """Below which path the document's routes are; None: where it says. Documents name the prefix that a proxy takes away.
     NOWHERE where none of them is there, with a note."""
-    first = {request.path.partition("?")[0]: request for request in asked(document, None)}
+    first = {request.path.partition("?")[0]: request for request in all_gets(document, None)}
     first |= {aim.request.path.partition("?")[0]: _harmless(aim) for aim in documented(document, None)}
     prefix = openapi.prefix(document) if isinstance(document, dict) else ""
     plain = {f"{prefix}{path}" for path in openapi.paths(document) if "{" not in path}

@@ -21,7 +21,7 @@ from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
 from deadweight_init.services import find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
-from deadweight_init.write.files import Written, write_helpers
+from deadweight_init.write.files import WrittenFiles, write_helpers
 from deadweight_init.write.suite import suite_text
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PLACE = "deadweight-build"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Options:
     """What the user says. ``force`` names files that may be replaced."""
 
     service: str | None = None
@@ -62,7 +62,7 @@ class Outcome:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools: Tools | None) -> Outcome:
+def init(root: Path, wanted: Options, ask: Ask, say: Callable[[str], None], tools: Tools | None) -> Outcome:
     """Bring in the repository in ``root``. ``tools`` None: nothing is run.
 
     Raises UsageError: nothing recognisable, several services and no answer, a file that would be overwritten. Where it raises,
@@ -74,7 +74,7 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     drafts = _drafts(root, chosen, wanted, say)
     for problem in unreadable_files(tree):
         say(wording("progress.passed_over", what=problem))
-    with Written(root, may_replace=_forced(root, wanted.force)) as written:
+    with WrittenFiles(root, may_replace=_forced(root, wanted.force)) as written:
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
         written.write({SUITE_FILE: suite_text(*drafts), **files})
         notes = write_helpers(root, written)
@@ -93,13 +93,13 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         return Outcome(tuple(drafts), written.names, tuple(notes), written.program, left_out)
 
 
-def _write(written: Written, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
+def _write(written: WrittenFiles, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:
     kept = {name: text for draft in drafts for name, text in draft.files.items()}
     written.remove(name for name in before if name not in kept)
     written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **kept})
 
 
-def _drafts(root: Path, chosen: Sequence[Service], wanted: Wanted, say: Callable[[str], None]) -> tuple[Draft, ...]:
+def _drafts(root: Path, chosen: Sequence[Service], wanted: Options, say: Callable[[str], None]) -> tuple[Draft, ...]:
     """One for each service that is brought in: the one that is meant, or all of them."""
     for service in chosen:
         if service.project is not None and service.project.problem and service.dockerfiles:
@@ -176,7 +176,7 @@ def _refuse_nothing(draft: Draft) -> None:
 
 
 def choose(
-    tree: Tree, services: tuple[Service, ...], wanted: Wanted, ask: Ask, say: Callable[[str], None]
+    tree: Tree, services: tuple[Service, ...], wanted: Options, ask: Ask, say: Callable[[str], None]
 ) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     if wanted.main is not None and not any(service.project and service.project.programs for service in services):

@@ -166,7 +166,7 @@ def port_hints(service: Service) -> tuple[Known[int], ...]:
         for name, value in known.value.items()
         if _PORT.fullmatch(name) and value.isdigit() and 0 < int(value) < 65536
     ]
-    return _each_once((*own, *service.around.ports, *from_env, *shown, *code))
+    return _unique((*own, *service.around.ports, *from_env, *shown, *code))
 
 
 def declared_ports(draft: Draft) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -189,10 +189,10 @@ def health_hints(service: Service) -> tuple[Known[str], ...]:
     own = [path for dockerfile in service.dockerfiles for path in dockerfile.words.health]
     code = service.project.health if service.project else ()
     paths = [path for path in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", path.value)]
-    return _each_once(paths)
+    return _unique(paths)
 
 
-def _each_once(hints: Iterable[Known[T]]) -> tuple[Known[T], ...]:
+def _unique(hints: Iterable[Known[T]]) -> tuple[Known[T], ...]:
     """Without what was told before by a better source."""
     kept: dict[T, Known[T]] = {}
     for hint in hints:

@@ -52,7 +52,7 @@ def next_remedy(case: Case) -> tuple[str, Draft] | None:
     return next(((name, replace(draft, remedies=(*case.draft.remedies, name))) for name, draft in tried if draft), None)
 
 
-def _told(draft: Draft, service: Service) -> Draft:
+def _with_service(draft: Draft, service: Service) -> Draft:
     run = {key: value for key, value in draft.run.items() if key != "env"}
     return replace(draft, service=service, run={**run, **run_of(service, draft.port)})
 
@@ -70,7 +70,7 @@ def _own_settings(case: Case) -> Draft | None:
         if name == port or own.get(name, known.value) == known.value or any(need in known.value for need in beside)
     }
     fewer = len(kept) < len(env)
-    return _told(case.draft, replace(service, around=replace(service.around, env=kept))) if fewer else None
+    return _with_service(case.draft, replace(service, around=replace(service.around, env=kept))) if fewer else None
 
 
 def _shown_environment(case: Case) -> Draft | None:
@@ -80,7 +80,7 @@ def _shown_environment(case: Case) -> Draft | None:
     for spare in service.spare:
         origin = f"{SEEN}: {wording('origin.not_without', place=spare.origin)}"
         if new := {name: Known(value, origin) for name, value in spare.value.items() if name not in env}:
-            return _told(case.draft, replace(service, around=replace(service.around, env={**env, **new})))
+            return _with_service(case.draft, replace(service, around=replace(service.around, env={**env, **new})))
     return None
 
 

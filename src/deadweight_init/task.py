@@ -12,7 +12,7 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, MissingError, UsageError
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import asked, print_json, say
+from deadweight.tasks._progress import print_json, read_answer, say
 from deadweight.tasks._task import Names, Value, names, parse_port, task
 from deadweight.tasks.build import build_variants
 from deadweight.tasks.setup import prepare
@@ -64,7 +64,7 @@ def init(
             raise CheckFailed(wording("task.drifted", changes="\n".join(drifted)))
         say(wording("task.matches"))
         return
-    wanted = lazy.init.Wanted(service, main, parse_port(port), _path(health_path), names(force))
+    wanted = lazy.init.Options(service, main, parse_port(port), _path(health_path), names(force))
     most = _minutes(minutes)
     tools = lazy.init.Tools(say, _build, most, partial(prepare, yes=yes)) if prove else None
     outcome = lazy.init.bring_in(
@@ -149,7 +149,7 @@ def _minutes(given: str) -> float:
 def _ask(question: str, choices: Sequence[str]) -> str | None:
     """The answer of whoever sits at the terminal; None where nobody does."""
     listed = "".join(f"  {number}  {choice}\n" for number, choice in enumerate(choices, 1))
-    while (answer := asked(f"{listed}{question} [1]? ")) is not None:
+    while (answer := read_answer(f"{listed}{question} [1]? ")) is not None:
         text = answer.strip()
         if not text:
             return choices[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError
-from deadweight.builders.dockerfile.copy import Build, given
+from deadweight.builders.dockerfile.copy import Build, args_of
 from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import archive as archives, common
@@ -190,7 +190,7 @@ def shared(variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], do
     """What this variant shares with others that should be built where it is: the first stage's base, and lock files or source."""
     written = dockerfile.stages[0].base
     name = _VARIABLE.match(written)
-    reference = given(variant).get(name[1], dockerfile.args.get(name[1]) or "") if name else written
+    reference = args_of(variant).get(name[1], dockerfile.args.get(name[1]) or "") if name else written
     base = bases.get(reference)
     what = (base.digest or base.resolved if base else reference).encode()
     source = site.root / variant.source

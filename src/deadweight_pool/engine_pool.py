@@ -26,8 +26,8 @@ from deadweight_pool.dispatch import Journal
 from deadweight_pool.endpoint import ranked, wording
 from deadweight_pool.settings import CheckEngine
 
-Told = Callable[[Evidence], None]
-Measure = Callable[[Subject, Told], list[Evidence]]
+Emit = Callable[[Evidence], None]
+Measure = Callable[[Subject, Emit], list[Evidence]]
 """What is done with a variant on an engine; each evidence is told when it is there."""
 
 
@@ -69,7 +69,7 @@ class EnginePool:
         for place in self._places.values():
             place.close()
 
-    def verify(self, variants: Sequence[Variant], only: Sequence[str], jobs: int | None, emit: Told) -> list[Evidence]:
+    def verify(self, variants: Sequence[Variant], only: Sequence[str], jobs: int | None, emit: Emit) -> list[Evidence]:
         """The checks of these variants, evidence in the order given; ``jobs`` side by side (default: all places)."""
         return self._all(variants, lambda subject, tell: run_checks(subject, only, tell), jobs, emit)
 
@@ -80,22 +80,22 @@ class EnginePool:
 
         Raises UsageError for a posture that does not exist.
         """
-        check = attacks.Asked(postures, say)
+        check = attacks.Attacks(postures, say)
 
-        def measure(subject: Subject, tell: Told) -> list[Evidence]:
+        def measure(subject: Subject, tell: Emit) -> list[Evidence]:
             evidence = run_check(check, subject)
             tell(evidence)
             return [evidence]
 
         return self._all(variants, measure, None, lambda _found: None)
 
-    def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, emit: Told) -> list[Evidence]:
+    def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, emit: Emit) -> list[Evidence]:
         most = sum(place.asked.places for place in self._places.values())
         work = partial(self._checked, measure=measure, emit=emit)
         with side_by_side(work, variants, jobs=min(jobs or most, most)) as running:
             return [evidence for _, done in running for evidence in result_of(done)]
 
-    def _checked(self, variant: Variant, measure: Measure, emit: Told) -> list[Evidence]:
+    def _checked(self, variant: Variant, measure: Measure, emit: Emit) -> list[Evidence]:
         checks = set[str]()
 
         def tell_once(evidence: Evidence) -> None:  # what needs no engine came out on the one that was lost too
@@ -116,7 +116,7 @@ class EnginePool:
             if results is not None:
                 return results
 
-    def _on(self, place: _Place, variant: Variant, measure: Measure, emit: Told) -> list[Evidence] | None:
+    def _on(self, place: _Place, variant: Variant, measure: Measure, emit: Emit) -> list[Evidence] | None:
         """The evidence; None where the engine was lost: what it did not measure is to be measured elsewhere."""
         subject = place.here.subject(variant)
         held: list[Evidence] = []  # told once it is known that the engine can be believed

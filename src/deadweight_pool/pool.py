@@ -83,7 +83,7 @@ class Build:
         try:
             return self.dispatcher.take(self.work, self.failed)
         except NobodyLeft:
-            self.pool.look_again()
+            self.pool.retry_lost()
         try:
             return self.dispatcher.take(self.work, ())
         except NobodyLeft as error:
@@ -107,9 +107,9 @@ class Build:
             try:
                 return self.ended.get(timeout=TICK_SECONDS * 5)
             except queue.Empty:
-                self._look_around()
+                self._supervise()
 
-    def _look_around(self) -> None:
+    def _supervise(self) -> None:
         for name, attempt in self.running.items():
             if name in self.dispatcher.lost and not attempt.lost:
                 attempt.lost = True
@@ -315,7 +315,7 @@ class Pool:
         if self._dispatcher.lose(name, why):
             self.journal.note(wording("journal.is_lost", endpoint=name, reason=why), loud=True)
 
-    def look_again(self) -> None:
+    def retry_lost(self) -> None:
         """Use those lost endpoints again that answer. Those whose disk was full are left alone."""
         lost = self._dispatcher.lost
         for endpoint in self.endpoints:

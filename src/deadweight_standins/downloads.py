@@ -111,7 +111,7 @@ def newest_npm(package: str, wanted: str) -> str:
     return max(fitting, key=number)
 
 
-def beside_node(package: str, node: str) -> str:
+def version_for_node(package: str, node: str) -> str:
     """The version of npm, yarn or corepack that goes with a Node."""
     major = number(node)[0]
     if package == "npm":
@@ -203,17 +203,17 @@ def _programs_own(cache: BuildCache) -> str:
     program = shutil.which("mvn")
     here = sorted((Path(program).resolve().parent.parent / "lib").glob("maven-model-builder-*.jar")) if program else []
     if here:
-        return _told_by(here[0])
+        return _url_in(here[0])
     candidates = next(iter(cache.packages.latest([MAVEN_PACKAGE]).values()), [])
     if not candidates:
         raise MissingError(wording("maven.no_package", package=MAVEN_PACKAGE))
     cache.packages.download([MAVEN_PACKAGE])
     with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=cache.folder) as work:
         cache.packages.extract(cache.packages.folder / candidates[0].file, Path(work))
-        return _told_by(next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file()))
+        return _url_in(next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file()))
 
 
-def _told_by(jar: Path) -> str:
+def _url_in(jar: Path) -> str:
     with zipfile.ZipFile(jar) as model:
         match = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
     if match is None:

@@ -85,7 +85,7 @@ def _node_layer(cache: BuildCache, version: str) -> Layer:
         link(root, "bin/nodejs", "node")
         for name, commands in (("npm", ("npm", "npx")), ("corepack", ("corepack",)), ("yarn", ("yarn",))):
             folder = root / f"lib/node_modules/{name}"
-            downloads.unpack_npm(name, downloads.beside_node(name, version), folder)
+            downloads.unpack_npm(name, downloads.version_for_node(name, version), folder)
             for command, file in downloads.commands(folder).items():
                 if command in commands:
                     (folder / file).chmod(0o755)

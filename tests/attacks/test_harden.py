@@ -24,9 +24,9 @@ from deadweight.engine import http, labels
 from deadweight.engine.options import RunOptions, Tmpfs, hardened_for
 from deadweight.engine.seccomp.profile import numbers
 from deadweight_attacks.harden import health_command, search, trial
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Hardened
 from deadweight_attacks.harden.search import _least, tightest
-from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, Written, attempt
+from deadweight_attacks.harden.trial import KILLED, PURPOSE, Trial, WrittenFolders, attempt
 from deadweight_attacks.harden.write import render
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
@@ -68,7 +68,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
 
     def tell(_subject, options, exits, **_more):
         tried.append(options)
-        return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
+        return Trial(problem(options, exits), str(options.user), WrittenFolders(("/state",), ("/state",)), exit_code=5)
 
     monkeypatch.setattr(search, "attempt", tell)
     monkeypatch.setattr(health_command, "find_command", lambda *_: ())
@@ -223,9 +223,9 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     lines: list[str] = []
 
-    def trials(subject, **again) -> tuple[Found, int]:
+    def trials(subject, **again) -> tuple[Hardened, int]:
         tried.clear()
-        return search.kept_or_found(subject, lines.append, **again), len(tried)
+        return search.find_posture(subject, lines.append, **again), len(tried)
 
     first = make("    run: {memory: 16MiB, pids: 12}")
     result, count = trials(first)
@@ -249,7 +249,7 @@ def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fau
     monkeypatch.setattr(search, "find", find := Mock(side_effect=fault))
     subject = make("    run: {memory: 15MiB, pids: 7}")
     for _ in range(2):
-        assert search.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
+        assert search.find_posture(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
     assert find.call_count == (1 if kept_so else 2)
 
 

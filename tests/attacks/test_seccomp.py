@@ -22,7 +22,7 @@ from deadweight.records import store
 from deadweight.suite.model import Need, Variant
 from deadweight.toolchain import golang
 from deadweight_attacks import run as attacking, walls
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Hardened
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.profile import ToAttack, profile_files
@@ -109,7 +109,7 @@ def searching(tmp_path, monkeypatch, log):
 
         monkeypatch.setattr(search, "attempt", tell)
         options = RunOptions(no_new_privileges=True)
-        result = Found(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
+        result = Hardened(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
         return search._Search(subject, result, log.append)
 
     return make
@@ -191,7 +191,7 @@ def test_what_asks_inside_the_container_is_asked_under_the_profile(searching, mo
 
     monkeypatch.setattr("deadweight_attacks.harden.health_command.find_command", asked)
     got = Seccomp("amd64", "6.1", "", "runc 1", (Call("read", "needed", 3),), (), (), 3, 9, 3)
-    assert (made._asked_inside(got, tmp_path / "p.json"), under) == (words if works else (), [["read"]])
+    assert (made._health_command(got, tmp_path / "p.json"), under) == (words if works else (), [["read"]])
 
 
 def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(searching, monkeypatch):
@@ -209,7 +209,7 @@ def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(
 
 def test_a_service_that_needs_new_privileges_has_no_profile():
     options = RunOptions(no_new_privileges=False)
-    result = Found(options, {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i")
+    result = Hardened(options, {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i")
     with raises(DeadweightError, "seccomp.set_uid"):
         search.search(None, result, print)
 
@@ -260,10 +260,10 @@ def subject(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) ->
 
 
 @pytest.fixture(scope="module")
-def posture(subject, engine) -> Iterator[Found]:
+def posture(subject, engine) -> Iterator[Hardened]:
     options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
     cut_off, image = dict(engine.dialect.cut_off), subject.engine_image()
-    yield Found(options, cut_off, 2, (), variant=subject.variant, suite="p", image=image)
+    yield Hardened(options, cut_off, 2, (), variant=subject.variant, suite="p", image=image)
     assert [leftover.name for leftover in own_leftovers(engine) if PURPOSE in leftover.name] == []
 
 

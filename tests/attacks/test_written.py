@@ -23,13 +23,13 @@ from deadweight._errors import DeadweightError
 from deadweight.engine.options import Tmpfs, Ulimit
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need
-from deadweight.tasks.run import _give, _way
+from deadweight.tasks.run import _put, _way
 from deadweight_attacks.harden.health_command import OfNeeds
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Hardened
 from deadweight_attacks.harden.write import COMMENTLESS, FORMATS, ecs, files, notes, render
 from deadweight_attacks.harden.write.model import Request, resolve
 from tests.support.codes import raises
-from tests.support.forms import PUSHED, a_found, shop
+from tests.support.forms import PUSHED, sample, shop
 from tests.support.json_schema import cluster_refusal
 from tests.support.trees import shell_script
 from tests.support.trivy_config import misconfigured
@@ -43,19 +43,19 @@ NEEDS = {
 UNITS = {f"shop{beside}.container" for beside in ("", "-db", "-migrate", "-other")} | {"shop-internal.network"}
 
 
-def needing(result: Found, **needs: Need) -> Found:
+def needing(result: Hardened, **needs: Need) -> Hardened:
     run = result.variant.run.model_copy(update={"needs": needs})
     return replace(result, variant=result.variant.model_copy(update={"run": run}), need_images={"other": SMALL})
 
 
 @pytest.fixture
-def result() -> Found:
+def result() -> Hardened:
     return needing(shop("shop", "registry.example/shop:1"), **NEEDS)
 
 
-def cases() -> dict[str, tuple[Found, Request]]:
+def cases() -> dict[str, tuple[Hardened, Request]]:
     """What was found, and what is asked for, so that every branch of a writer is taken."""
-    inside, plain = needing(shop("shop", "registry.example/shop:1"), **NEEDS), a_found()
+    inside, plain = needing(shop("shop", "registry.example/shop:1"), **NEEDS), sample()
     outside = needing(shop("shop", "registry.example/shop:1", outgoing=True), **NEEDS)
     assert plain.seccomp is not None
     own = {outside.image: "docker.io/me/shop:1", SMALL: f"docker.io/{SMALL}"}
@@ -67,12 +67,12 @@ def cases() -> dict[str, tuple[Found, Request]]:
         deaf, variant=deaf.variant.model_copy(update={"port": None, "run": run, "health": tells}), need_asks={},
         options=deaf.options.but(files={"/etc/$tea": "conf/100%"}, entrypoint=("py", "-m", "x y")), own_check=True,
     )  # fmt: skip
-    queue = needing(a_found("bare"), queue=Need(image="queue:1", health=tells), migrate=NEEDS["migrate"])
+    queue = needing(sample("bare"), queue=Need(image="queue:1", health=tells), migrate=NEEDS["migrate"])
     refused = replace(plain, seccomp=replace(plain.seccomp, asks=()), own_check=True, unheld=("memory",))
     limits = (Ulimit("nofile", 1024, 1024), Ulimit("core", 0, 0))
     return {
         "plain": (plain, Request(PUSHED, "./shop.seccomp.json", True, "..")),
-        "needy": (a_found("needy"), Request()),
+        "needy": (sample("needy"), Request()),
         "an internal network": (replace(inside, cut_off={"inhibit": "true"}, need_stand_ins=("db", "other")), Request(files="..")),
         "a way out, by Podman's names, nothing tells": (replace(outside, in_podman=own, need_asks={"db": ()}), Request()),
         "no port, called as what it needs": (replace(deaf, suite="db"), Request("", "x/y.json")),
@@ -108,7 +108,7 @@ def texts() -> Iterator[str]:
 
 def test_the_document_says_that_a_profile_was_found():
     """It said ``default`` beside a profile of 63 calls."""
-    plain = a_found()
+    plain = sample()
     assert plain.document()["posture"]["seccomp"] == "found"
     assert replace(plain, seccomp=None).document()["posture"]["seccomp"] == "default"
     assert plain.document()["notes"] == plain.notes()
@@ -141,7 +141,7 @@ LEFT = {"quadlet": UNITS, "podman": {"podman.sh"}, "ecs": {"task-definition.json
 @pytest.mark.parametrize(("form", "names"), LEFT.items())
 def test_a_folder_gets_what_its_platform_takes(result, tmp_path, form, names):
     """Fargate takes no seccomp profile: it gets none to look for."""
-    _give(result, form, tmp_path / "none", Request("", "./shop.seccomp.json", files=".."), str(tmp_path / "deploy"))
+    _put(result, form, tmp_path / "none", Request("", "./shop.seccomp.json", files=".."), str(tmp_path / "deploy"))
     left = {path.name for path in (tmp_path / "deploy").iterdir()}
     assert left == names | (set() if form == "ecs" else {"shop.seccomp.json"})
 
@@ -195,7 +195,7 @@ def test_a_program_that_hangs_or_is_always_content_tells_nothing(answers, tool):
 # Kubernetes
 
 
-def documents(result: Found, request: Request = Request()) -> list[dict[str, Any]]:  # noqa: B008 - it is frozen
+def documents(result: Hardened, request: Request = Request()) -> list[dict[str, Any]]:  # noqa: B008 - it is frozen
     return list(yaml.safe_load_all(render(result, "kubernetes", request)))
 
 
@@ -226,7 +226,7 @@ def test_a_cluster_takes_it(name):
 
 
 def test_the_validation_would_notice():
-    broken = documents(a_found())[1]
+    broken = documents(sample())[1]
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
     assert "readOnlyRootFilesystem" in cluster_refusal(broken)
 
@@ -234,7 +234,7 @@ def test_the_validation_would_notice():
 @pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
 def test_every_suite_has_a_name_in_kubernetes(name):
     """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
-    for document in documents(replace(a_found(), suite=name)):
+    for document in documents(replace(sample(), suite=name)):
         label = document["metadata"]["name"]
         assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
         assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
@@ -244,7 +244,7 @@ def test_every_suite_has_a_name_in_kubernetes(name):
     ({"user": "0:0"}, "root"), ({"cap_add": ("NET_ADMIN",)}, "NET_ADMIN"), ({"cap_drop": ()}, "default capabilities"),
 ])  # fmt: skip
 def test_what_restricted_does_not_allow_is_refused(changes, needs):
-    plain = a_found()
+    plain = sample()
     with raises(DeadweightError, "write.pod_security", variant="tight", needs=needs):
         documents(replace(plain, options=plain.options.but(**changes)))
 
@@ -294,8 +294,8 @@ def _of_container(container: dict[str, Any], memory: int) -> list[str]:
     return texts + (["a health check without CMD"] if check and check["command"][0] not in ("CMD", "CMD-SHELL") else [])
 
 
-def tasks() -> dict[str, Found]:
-    plain, needy = a_found(), a_found("needy")
+def tasks() -> dict[str, Hardened]:
+    plain, needy = sample(), sample("needy")
     patient = plain.variant.health.model_copy(update={"within_seconds": 900.0})
     return {
         **{name: result for name, (result, _) in cases().items() if not result.options.cap_add},
@@ -322,7 +322,7 @@ def test_amazon_would_take_it(name):
     ({"memory": 9000}, "memory"), ({"stopTimeout": 121}, "stopTimeout"),
 ])  # fmt: skip
 def test_the_judge_would_notice(change, problem):
-    task = json.loads(render(a_found(), "ecs", Request(PUSHED)))
+    task = json.loads(render(sample(), "ecs", Request(PUSHED)))
     task["containerDefinitions"][0].update(change)
     assert problem in " ".join(refusals(task))
     assert "the size 256 with 4096" in refusals({**task, "cpu": "256", "memory": "4096"})
@@ -346,7 +346,7 @@ def test_the_smallest_size_that_holds_it_is_bought(cpus, mebibytes, size):
 def file_of(folder: Path, form: str, kind: str, *, budget: bool = False) -> Path:
     given = Request("" if kind == "bare" else PUSHED, "./shop.seccomp.json", budget)
     file = folder / f"{form}.yaml"
-    file.write_text(render(a_found(kind), form, given), encoding="utf-8")
+    file.write_text(render(sample(kind), form, given), encoding="utf-8")
     return file
 
 

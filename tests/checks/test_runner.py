@@ -244,11 +244,11 @@ def test_a_figure_at_its_limit_is_within_it_and_one_that_is_absent_is_not_zero()
 
 def test_names_are_known_or_refused(make):
     subject = make("checks: {budget: {}}")
-    assert [check.name for check in table.asked(subject.variant)] == ["runs", "budget"]
+    assert [check.name for check in table.checks_of(subject.variant)] == ["runs", "budget"]
     with raises(UsageError, "checks.no_such_check", name="rums"):
         runner.verify([subject], only=("rums",))
     with raises(MissingError, "checks.unknown_check", name="nobodys"):
-        table.asked(make("checks: {other: {nobodys: {}}}").variant)
+        table.checks_of(make("checks: {other: {nobodys: {}}}").variant)
 
 
 @pytest.mark.slow

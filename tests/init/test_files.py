@@ -11,7 +11,7 @@ from deadweight_init.drift import drift
 from deadweight_init.records import wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
-from deadweight_init.write.files import Written
+from deadweight_init.write.files import WrittenFiles
 from tests.init.test_found import GO, brought_in, shops
 from tests.support.codes import parts, raises
 from tests.support.trees import written
@@ -23,7 +23,7 @@ def contents(root):
 
 def test_broken_off_work_leaves_everything_as_it_was(tmp_path):
     before = contents(written(tmp_path, {".gitignore": "*.log\n", "main.go": ""}))
-    with contextlib.suppress(KeyboardInterrupt), Written(tmp_path) as files:
+    with contextlib.suppress(KeyboardInterrupt), WrittenFiles(tmp_path) as files:
         files.write({"deadweight.yaml": "a", "build/deep/Dockerfile": "b"})
         files.append(".gitignore", [".deadweight/"], "state")
         files.write({"deadweight.yaml": "c"})
@@ -71,7 +71,7 @@ def test_the_lines_for_a_tasks_file_that_is_there_keep_its_tasks(tmp_path, own):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     written(tmp_path, {"blocked": ""})
-    with raises(DeadweightError, "files.cannot_be_written"), Written(tmp_path) as files:
+    with raises(DeadweightError, "files.cannot_be_written"), WrittenFiles(tmp_path) as files:
         files.write({"deadweight.yaml": "a", "blocked/Dockerfile": "b"})
     assert set(contents(tmp_path)) == {"blocked"}
 

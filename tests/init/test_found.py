@@ -13,7 +13,7 @@ import yaml
 from deadweight._errors import UsageError
 from deadweight.project.load_suite import load_suite
 from deadweight.records.ignore import Ignore
-from deadweight_init.command import Wanted, init
+from deadweight_init.command import Options, init
 from deadweight_init.draft import Draft, first_draft, health_hints
 from deadweight_init.languages.sources import served_document
 from deadweight_init.prove.observe import Health, Observation
@@ -55,7 +55,7 @@ def shops(*folders: str, **more: str) -> dict[str, str]:
 
 def brought_in(root: Path, files: dict[str, str], **wanted):
     lines: list[str] = []
-    outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, lines.append, None)
+    outcome = init(written(root, files), Options(**wanted), lambda *_: None, lines.append, None)
     return load_suite(root / "deadweight.yaml"), outcome, lines
 
 
@@ -208,7 +208,7 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)
-    outcome = init(root, Wanted(), lambda question, choices: asked.append(question) or choices[1], print, None)
+    outcome = init(root, Options(), lambda question, choices: asked.append(question) or choices[1], print, None)
     assert (asked, outcome.drafts[0].port.value) == ([wording("command.which_program", service="b")], 9002)
     for folder, main in {"c": "cmd/two", "d": "two"}.items():
         suite, _, lines = brought_in(tmp_path / folder, files, main=main)

@@ -53,7 +53,7 @@ def test_what_tells_best_that_a_service_is_up_is_its_health(serve, answers, kind
     container, port = serve(**answers)
     health = observe.find_health(container, (port,), ())
     assert health == observe.Health(kind, port, path, status)
-    assert (parts(observe.kind_told(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
+    assert (parts(observe.health_note(health)) == ("seen.answers", {"path": "/", "status": 500})) is (kind == "tcp")
 
 
 def test_what_a_build_or_a_base_puts_in_is_not_held():

@@ -19,7 +19,7 @@ from deadweight.project.load_suite import load_suite
 from deadweight.records.paths import State
 from deadweight.report.collect import collect
 from deadweight.suite.model import Health as HealthSettings, RunSettings
-from deadweight_init.command import Wanted, init
+from deadweight_init.command import Options, init
 from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe as coming_up, posture
 from deadweight_init.prove.observe import Down, Health, NotUp, Observation, observe
@@ -241,7 +241,7 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
 def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
     with pytest.raises(DeadweightError, match="no milk today"):
-        init(root, Wanted(), lambda *_: None, print, Tools(print, _build))
+        init(root, Options(), lambda *_: None, print, Tools(print, _build))
     assert tried(root) == {"today": False}
 
 
@@ -249,7 +249,7 @@ def test_no_way_to_build_ends_with_all_reasons_and_a_suite_to_go_on_with(engine,
 def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engine, tmp_path):
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
-    (draft,) = init(root, Wanted(), lambda *_: None, print, Tools(print, _build, minutes=0.001)).drafts
+    (draft,) = init(root, Options(), lambda *_: None, print, Tools(print, _build, minutes=0.001)).drafts
     done = tried(root)
     assert {"today", "today-b", "today-c"} <= set(done)
     assert (done["today"], sum(done.values())) == (True, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from deadweight.project.load_suite import load_suite
 from deadweight.tasks.setup import prepare
-from deadweight_init.command import Wanted, init
+from deadweight_init.command import Options, init
 from deadweight_init.prove.proof import Tools
 from deadweight_init.task import _build
 from tests.support import TESTS
@@ -71,7 +71,7 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, name, monk
     monkeypatch.chdir(folder)
     lines: list[str] = []
     tools = Tools(lines.append, _build, prepare=partial(prepare, yes=True))  # as the task has them
-    (draft,) = init(folder, Wanted(), lambda *_: None, lines.append, tools).drafts
+    (draft,) = init(folder, Options(), lambda *_: None, lines.append, tools).drafts
     text = "\n".join([*lines, (folder / "deadweight.yaml").read_text()])
     assert draft.down == {}, text
     assert len(draft.rungs) >= kind.rungs, text

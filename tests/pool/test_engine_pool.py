@@ -21,7 +21,7 @@ from deadweight.project.workspace import Workspace
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.sources.settings import record
-from deadweight_attacks.check import Asked
+from deadweight_attacks.check import Attacks
 from deadweight_pool.endpoint import ranked, wording
 from tests.support.attack_grounds import ADDS, left
 from tests.support.pool_project import noted
@@ -147,7 +147,7 @@ def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opene
         cell = {"outcome": "not_measured" if subject.place == "far" else "blocked"}
         return evidence(subject, "attacks", "pass", "", data={"postures": {"default": {"one": cell}}})
 
-    monkeypatch.setattr(Asked, "run", attack)
+    monkeypatch.setattr(Attacks, "run", attack)
     workspace, lines = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
     with workspace:
         assert workspace.engine_pool is not None

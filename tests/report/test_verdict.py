@@ -13,7 +13,7 @@ from deadweight.report.compare import compare
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
 from deadweight.report.table import COLUMNS, startup_differs
-from deadweight.report.verdict import CACHE_WORDS, View, stand_ins_said, verdict
+from deadweight.report.verdict import CACHE_WORDS, View, stand_ins_note, verdict
 from deadweight.suite.model import ReportThresholds
 from tests.support import report_demo as demo, report_samples as samples
 from tests.support.codes import codes, parts
@@ -153,8 +153,8 @@ def test_stale_is_no_pass_what_could_not_be_measured_says_why_and_what_is_not_bu
 
 
 def test_stand_ins_take_one_sentence() -> None:
-    assert (stand_ins_said((), 3), parts(stand_ins_said(("good",), 1))[1]["variant"]) == ("", "good")
-    assert len(stand_ins_said(tuple(demo.SHAPES), 15)) < 130
+    assert (stand_ins_note((), 3), parts(stand_ins_note(("good",), 1))[1]["variant"]) == ("", "good")
+    assert len(stand_ins_note(tuple(demo.SHAPES), 15)) < 130
 
 
 def test_an_attack_that_tells_no_variant_from_another_has_no_row_in_the_markdown() -> None:

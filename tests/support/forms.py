@@ -19,7 +19,7 @@ from deadweight.engine.seccomp import profile
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
 from deadweight_attacks.harden.health_command import candidates
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Hardened
 from deadweight_attacks.harden.write import files
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.model import Call, Seccomp
@@ -50,7 +50,7 @@ def python_archive(folder: Path, reference: str) -> Path:
 LATE = 4
 
 
-def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, names: bool = True) -> Found:
+def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, names: bool = True) -> Hardened:
     """As a search finds it: nothing but /state may be written, and a seccomp profile that refuses a few calls. ``asked``: whether
     Python, which the image has, may ask under it, and in the database, which takes a while, and which a job must not come before
     (``names``: containers find each other). Where it is not ``outgoing``, its port is one that root alone has elsewhere."""
@@ -68,7 +68,7 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     asks = next(words for words in candidates(variant.health, port) if words[0] == "python3")
     calls = tuple(Call(name, "needed", 3) for name in sorted(set(profile.numbers("amd64")) - REFUSED))
     seccomp = Seccomp("amd64", "6.1", "", "runc 1", calls, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
-    return Found(
+    return Hardened(
         options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image,
         need_asks={"db": next(words for words in candidates(db.health, 8080) if words[0] == "python3")} if asked else {},
     )  # fmt: skip
@@ -79,7 +79,7 @@ SMALL_PROFILE = Seccomp("amd64", "6.1", "", "runc 1", SMALL_CALLS, (2,), (), 3, 
 PUSHED = "registry.example/shop/tight@sha256:" + "a" * 64
 
 
-def a_found(kind: str = "plain") -> Found:
+def sample(kind: str = "plain") -> Hardened:
     """``plain`` needs nothing; ``needy`` has every key that a writer knows; ``bare`` is as the engine has it: no digest."""
     settings, own, changes = RunSettings(), dict[str, Any](port=8080), dict[str, Any]()
     if kind == "needy":
@@ -91,13 +91,13 @@ def a_found(kind: str = "plain") -> Found:
     variant = Variant(name="tight", builder="ko", run=settings, **own)
     options = hardened(settings, port=variant.port).but(network="internal", **changes)
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
-    return Found(
+    return Hardened(
         options, {}, 2, (("all", ""),), seccomp=replace(SMALL_PROFILE, asks=asks if kind == "plain" else ()), asks=asks,
         variant=variant, suite="shop", image="registry.example/tight:1",
     )  # fmt: skip
 
 
-def laid(folder: Path, result: Found, form: str) -> Path:
+def laid(folder: Path, result: Hardened, form: str) -> Path:
     """What ``invoke harden --format FORM --to FOLDER`` leaves in a folder of the project, and the project's file."""
     written(folder, {"conf/shop.conf": CONF})
     there = written(folder / "deploy", files(result, form, Request("", f"./{result.suite}.seccomp.json", files="..")))

@@ -11,7 +11,7 @@ import pytest
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.engine import sidecars
 from deadweight.toolchain import catalogue, crane, golang, tool_cache
-from deadweight.toolchain.find import find, inspect_tool, looked_once, number
+from deadweight.toolchain.find import cached_lookups, find, inspect_tool, number
 from deadweight_attacks import helper
 from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples
@@ -220,7 +220,7 @@ def test_versions_compare_by_number():
 
 
 def test_a_plan_looks_for_each_tool_once(path):
-    with looked_once():
+    with cached_lookups():
         assert inspect_tool("crane").status == "missing"
         script(path / "crane", f"echo v{CRANE}")
         assert inspect_tool("crane").status == "missing"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Order = TypeVar("Order")
 Reply = TypeVar("Reply")
-Told = Callable[[str], None]
+Say = Callable[[str], None]
 
 LIMIT_SECONDS = 3600.0
 LOOK_SECONDS = 0.2
@@ -78,7 +78,7 @@ class Work(Generic[Order, Reply]):
     module: str
     order: type[Order]
     reply: type[Reply]
-    obey: Callable[[Order, Subject, Told], Reply]
+    obey: Callable[[Order, Subject, Say], Reply]
 
 
 NAME = "AS_ROOT"
@@ -92,7 +92,7 @@ def possible(subject: Subject) -> bool:
     return here and not engine.info.rootless and sudo.silent()
 
 
-def call(work: Work[Order, Reply], order: Order, subject: Subject, on_line: Told) -> Reply:
+def call(work: Work[Order, Reply], order: Order, subject: Subject, on_line: Say) -> Reply:
     """Have a process of root's obey an order. Gives what came back.
 
     Raises the error that it met there; Interrupted; CommandError where it ended without a word, with its last lines.

@@ -66,7 +66,7 @@ def in_worker(work: Callable[[], T]) -> T:
         return result_of(running[0][1])
 
 
-Told = Callable[[Evidence], None]
+Emit = Callable[[Evidence], None]
 TOGETHER = 16
 """So many variants of a ladder are started in turns, with what each of them needs beside it."""
 
@@ -113,7 +113,7 @@ def keep(subject: Subject, result: Evidence) -> Evidence:
 def run_checks(
     subject: Subject,
     only: Sequence[str] = (),
-    on_evidence: Told | None = None,
+    on_evidence: Emit | None = None,
     enough: Callable[[Evidence], bool] = lambda _: False,
     made: Sequence[Evidence] = (),
 ) -> list[Evidence]:
@@ -124,7 +124,7 @@ def run_checks(
     """
     done = list(made)
     try:
-        for check in table.asked(subject.variant, only):
+        for check in table.checks_of(subject.variant, only):
             if any(result.check == check.name for result in done):
                 continue
             if any(map(enough, done)):
@@ -140,7 +140,7 @@ def run_checks(
 
 
 def verify(
-    subjects: Sequence[Subject], only: Sequence[str] = (), *, jobs: int | None = None, on_evidence: Told | None = None
+    subjects: Sequence[Subject], only: Sequence[str] = (), *, jobs: int | None = None, on_evidence: Emit | None = None
 ) -> list[Evidence]:
     """The checks of several variants, ``jobs`` side by side (default: cores, four at most); evidence in the order given.
 
@@ -160,13 +160,13 @@ def verify(
 
 
 def _started(
-    subjects: Sequence[Subject], only: Sequence[str], jobs: int | None, on_evidence: Told | None
+    subjects: Sequence[Subject], only: Sequence[str], jobs: int | None, on_evidence: Emit | None
 ) -> dict[str, Evidence]:
     """The evidence of ``runs``, by variant, of those that are started in turns with others of their ladder."""
     ladders: dict[str, list[Subject]] = {}
     for subject in subjects:
         variant = subject.variant
-        if variant.health.kind != "exit" and any(check is runs.CHECK for check in table.asked(variant, only)):
+        if variant.health.kind != "exit" and any(check is runs.CHECK for check in table.checks_of(variant, only)):
             ladders.setdefault(variant.ladder, []).append(subject)
     groups = [
         ladder[first : first + TOGETHER] for ladder in ladders.values() for first in range(0, len(ladder), TOGETHER)

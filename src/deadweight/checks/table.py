@@ -53,7 +53,7 @@ def check(name: str) -> Check:
     return Guarded(made, name, whose)
 
 
-def asked(variant: Variant, only: Sequence[str] = ()) -> list[Check]:
+def checks_of(variant: Variant, only: Sequence[str] = ()) -> list[Check]:
     """The checks that the suite asks for of this variant, in order; of those only the named ones, where any is named.
 
     Raises MissingError where the suite names a check that nobody brings.
@@ -75,8 +75,8 @@ def refuse_unasked(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
     """Raise UsageError for a check that the suite asks for of none of these variants: nothing would be done, and look fine."""
     refuse_unknown(wanted, variants)
     for name in wanted:
-        if not any(asked(variant, (name,)) for variant in variants):
-            asked_for = dict.fromkeys(check.name for variant in variants for check in asked(variant))
+        if not any(checks_of(variant, (name,)) for variant in variants):
+            asked_for = dict.fromkeys(check.name for variant in variants for check in checks_of(variant))
             whom = "any variant" if len(variants) > 1 else variants[0].name
             hint = f"checks in the suite: {', '.join(asked_for) or 'none'}"
             raise UsageError(wording("checks.not_asked_for", name=name, variants=whom), hint=hint)

@@ -25,7 +25,7 @@ from deadweight import _json
 from deadweight._errors import ConfigError, MissingError, wording
 from deadweight.checks.protocol import Check, Gate, Subject, evidence, now
 from deadweight.checks.scan.database import LOCAL, Database, current
-from deadweight.checks.scan.model import SEVERITIES, Coverage, Found, Reach, ScannedImage, count, coverage, distinct
+from deadweight.checks.scan.model import SEVERITIES, Coverage, Reach, ScannedImage, ScanRow, count, coverage, distinct
 from deadweight.checks.scan.reachability import observed, reachability, reachable
 from deadweight.checks.scan.sbom import part
 from deadweight.checks.scan.trivy import scan_image, scanner
@@ -52,7 +52,7 @@ class Acceptance:
     def expired(self) -> bool:
         return self.expires is not None and self.expires < date.today()  # noqa: DTZ011 - the day is the user's own
 
-    def covers(self, finding: Found) -> bool:
+    def covers(self, finding: ScanRow) -> bool:
         """Whether this finding is meant, by its id or another id of the same flaw."""
         if self.id.upper() not in {finding.id.upper(), *(alias.upper() for alias in finding.aliases)}:
             return False
@@ -141,7 +141,7 @@ def _lines(text: str, file: Path) -> dict[Any, int]:
         return {}
 
 
-def _same_package(wanted: str, finding: Found) -> bool:
+def _same_package(wanted: str, finding: ScanRow) -> bool:
     """By name, or by package URL: type, name and, where it is given, version; qualifiers do not matter."""
     if not wanted.startswith("pkg:"):
         return wanted == finding.package
@@ -157,7 +157,7 @@ MAX_REPORT_BYTES = 64 * 2**20
 
 
 def severity_gates(
-    asked: VulnerabilitiesCheck, findings: Sequence[Found], baseline: frozenset[tuple[str, str, str]] | None
+    asked: VulnerabilitiesCheck, findings: Sequence[ScanRow], baseline: frozenset[tuple[str, str, str]] | None
 ) -> Iterator[Gate]:
     """``max``, counting what ``fixable_only`` and ``new_only`` leave. The findings given are those that count."""
     counted = [row for row in distinct(findings) if row.kind != "kernel_headers"]
@@ -232,7 +232,7 @@ class _Judged:
     reach: Reach
     flags: Sequence[bool | None]
     exceptions: Sequence[Acceptance | None]
-    counted: Sequence[Found]
+    counted: Sequence[ScanRow]
     """Findings that nobody accepted."""
     accepted: Sequence[Acceptance]
     gates: Sequence[Gate]
@@ -335,7 +335,7 @@ def _not_covered(seen: Coverage) -> str:
     return wording("scan.not_covered", gaps=", ".join(seen.gaps))
 
 
-def _split(rows: Sequence[Found]) -> tuple[list[Found], list[Found]]:
+def _split(rows: Sequence[ScanRow]) -> tuple[list[ScanRow], list[ScanRow]]:
     """Kernel headers, which are in no count of findings, and the others."""
     return [row for row in rows if row.kind == "kernel_headers"], [row for row in rows if row.kind != "kernel_headers"]
 
@@ -382,7 +382,7 @@ def _counts(judged: _Judged) -> dict[str, Any]:
     }
 
 
-def _row(row: Found, flag: bool | None, why: str | None) -> dict[str, Any]:
+def _row(row: ScanRow, flag: bool | None, why: str | None) -> dict[str, Any]:
     known = ("id", "package", "version", "fixed_version", "severity", "kind")
     maybe = ("path", "purl", "url", "title")
     data = {name: getattr(row, name) for name in known} | {name: getattr(row, name) or None for name in maybe}

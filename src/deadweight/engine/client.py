@@ -283,7 +283,7 @@ class Engine:
             return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
         pid = int(document["State"].get("Pid") or 0)
         if local and http.can_enter_namespace(pid, container.id):
-            return http.through_namespace(pid, inside)
+            return http.namespace_route(pid, inside)
         address, info = container.address(), self.info
         # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
         if address and open_network and local and sys.platform == "linux" and not (info.desktop or info.rootless):

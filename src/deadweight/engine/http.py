@@ -153,7 +153,7 @@ def direct(way: str, host: str, port: int) -> Route:
     return Route(way, host, port, lambda timeout: socket.create_connection((host, port), timeout=timeout))
 
 
-def through_namespace(pid: int, port: int) -> Route:
+def namespace_route(pid: int, port: int) -> Route:
     """A route to 127.0.0.1 inside the network namespace of a process. Linux, root; works with ``--network none`` too."""
     inside = direct("namespace", "127.0.0.1", port)
     return replace(inside, dial=lambda timeout: netns.within(pid, lambda: inside.dial(timeout)))

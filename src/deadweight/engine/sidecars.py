@@ -400,7 +400,7 @@ def running_on(container: Container, error: DeadweightError) -> bool:
     return container.wait_ended(NOTED_SECONDS if isinstance(error, Gone) else 0).running
 
 
-def untold(state: ContainerState, lines: Sequence[str]) -> str:
+def kernel_error(state: ContainerState, lines: Sequence[str]) -> str:
     """The kernel's answer where the recorder ended for that, by the last line of its container; empty where it did not. A service
     may end with the same code."""
     ours = state.exit_code == UNTOLD and lines[-1:] and lines[-1].startswith("recorder: ")

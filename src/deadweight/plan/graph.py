@@ -27,7 +27,7 @@ from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.suite.model import Variant
-from deadweight.toolchain.find import looked_once
+from deadweight.toolchain.find import cached_lookups
 
 FileState = tuple[int, ...]
 """Device, inode, size and times of a file."""
@@ -233,7 +233,7 @@ def make_plan(
     steps: dict[str, Step] = {}
     wanted: dict[str, set[str]] = {}
     tasks: dict[str, Task] = {}
-    with looked_once(), _told_if_slow(say) as looked_into:
+    with cached_lookups(), _notice_if_slow(say) as looked_into:
         for variant in variants:
             looked_into.append(site.root / variant.source)
             for step in builder_of(variant).steps(variant, site):
@@ -248,7 +248,7 @@ def make_plan(
 
 
 @contextlib.contextmanager
-def _told_if_slow(say: Callable[[str], None] | None) -> Iterator[list[Path]]:
+def _notice_if_slow(say: Callable[[str], None] | None) -> Iterator[list[Path]]:
     """A source may hold a million files. Gives the list of folders that are looked into, the last of them now."""
     folders = [Path()]
 

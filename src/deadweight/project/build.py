@@ -15,7 +15,7 @@ from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built_image import BuiltImage
 from deadweight.sources.protocol import NoBase
 from deadweight.suite.model import Variant
-from deadweight.toolchain.find import looked_once
+from deadweight.toolchain.find import cached_lookups
 
 if TYPE_CHECKING:
     from deadweight.project.install import Preparations
@@ -84,10 +84,10 @@ def build(
         else:
             mine = [ended[task.step.key] for task in arriving.plan.of(variant.name) if task.step.key in ended]
             made.append(_of_variant(variant.name, mine))
-    return _without_blame(workspace, variants, made)
+    return _blame_engine(workspace, variants, made)
 
 
-def _without_blame(
+def _blame_engine(
     workspace: Workspace, variants: Sequence[Variant], made: Sequence[VariantOutcome]
 ) -> tuple[VariantOutcome, ...]:
     """What failed in an engine that cannot run a container says nothing of its Dockerfile: the engine is missing."""
@@ -162,7 +162,7 @@ class _Arriving:
         """The error, and the title of the task that failed where it was one of set-up."""
         self.plan = Plan(())
 
-    @looked_once()
+    @cached_lookups()
     def __call__(self, outcomes: Mapping[str, Outcome]) -> Plan:
         come = [variant for variant in self._waiting if self._needs.get(variant.name, frozenset()) <= outcomes.keys()]
         if not come:

@@ -74,14 +74,14 @@ def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], pro
 def _ports(suite: Suite) -> None:
     """What is run and asked whether it is up is asked at a port. One error for all, since defaults say it for all."""
     lacking = [
-        variant for variant in suite.variants if variant.runnable and variant.port is None and _asked_at_one(variant)
+        variant for variant in suite.variants if variant.runnable and variant.port is None and _needs_port(variant)
     ]
     if lacking:
         message = wording("project.port_missing", variants=", ".join(variant.name for variant in lacking))
         raise suite.error(lacking[0], "port", message)
 
 
-def _asked_at_one(variant: Variant) -> bool:
+def _needs_port(variant: Variant) -> bool:
     """Unless a command tells whether it is up, and nothing else is asked; or it is no server."""
     kind = variant.health.kind
     asked = any(item.request.port is None for item in variant.checks.api)

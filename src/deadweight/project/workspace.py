@@ -301,7 +301,7 @@ class Workspace:
         """The variant's image archive, created if it does not exist. Raises MissingError where the variant is not built."""
         return self.builder(variant).archive(variant, self.built_or_raise(variant), self.site)
 
-    def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
+    def started_needs(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
         """What the variant needs, started; gives the names with their addresses. Raises MissingError."""
         from deadweight.checks.service import started_dependencies
 

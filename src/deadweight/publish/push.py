@@ -77,11 +77,11 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
         path, kind, tag = Path(file.path), MEDIA_TYPES[file.form], f"{fallback}.{file.form}"
         content = (ArtifactFile(path.name, kind, path.read_bytes()),)
         pushed = _push_files(tag, kind, content, insecure, subject=subject)
-        attached.append(Attached(f"{repository}@{pushed}", tag, file.form, _found_by(fallback, pushed, insecure)))
+        attached.append(Attached(f"{repository}@{pushed}", tag, file.form, _listed_by(fallback, pushed, insecure)))
     return tuple(attached)
 
 
-def _found_by(fallback: str, digest: str, insecure: bool) -> Literal["referrers", "tag"]:
+def _listed_by(fallback: str, digest: str, insecure: bool) -> Literal["referrers", "tag"]:
     """The fallback list is there, and names the artifact, only where the registry lacks the API."""
     try:
         listed = crane.manifest(fallback, insecure=insecure).get("manifests") or []

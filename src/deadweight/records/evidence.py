@@ -26,7 +26,7 @@ class Evidence:
     """One check's finding. "Not measured" is a separate status, never a zero.
 
     ``expected`` is False where the suite says ``expect: {<check>: fail}`` for this variant and the check passed, or where it
-    failed without that; ``asked`` tells by what the suite asked it was judged (``suite.asked``), empty where nobody noted it;
+    failed without that; ``asked`` tells by what the suite asked it was judged (``criteria_of``), empty where nobody noted it;
     ``gated`` is False where the suite sets no gate: it was measured, and could not fail;
     ``reason`` is one line for a human, ``code`` its code in the catalogue of messages; ``data`` is the check's own record as JSON
     (its shape is in the check's module and in the report's JSON Schema).

@@ -68,7 +68,7 @@ PAGE_FILE = "index.html"
 
 
 @dataclass(frozen=True)
-class Written:
+class ReportFiles:
     """Where the report lies."""
 
     json: Path
@@ -77,7 +77,7 @@ class Written:
     charts: tuple[Path, ...]
 
 
-def write_report(report: Report, folder: Path, changed: Comparison | None = None) -> Written:
+def write_report(report: Report, folder: Path, changed: Comparison | None = None) -> ReportFiles:
     """Write all forms of a report, each whole or not at all; ``changed``, since an earlier report, is marked on the page and told
     in ``comparison.md``.
 
@@ -98,7 +98,7 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     charts = tuple(folder / name for name in names.values())
     for stale in set(folder.glob("ladder-*.svg")).difference(charts):
         stale.unlink()
-    return Written(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE, charts)
+    return ReportFiles(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE, charts)
 
 
 # The reports of one run's shards as one. A mixture of runs is refused, with the reason.

@@ -328,10 +328,10 @@ def _leak(record: VariantRecord) -> str:
 def stand_ins(report: Report) -> str:
     """What of a report rests on stand-ins, in a sentence; empty where nothing does. The variants carry the label themselves."""
     resting = [name for name, record in report.variants.items() if record.stand_in]
-    return stand_ins_said(resting, len(report.variants))
+    return stand_ins_note(resting, len(report.variants))
 
 
-def stand_ins_said(resting: Sequence[str], total: int) -> str:
+def stand_ins_note(resting: Sequence[str], total: int) -> str:
     """The sentence, for ``resting`` of ``total`` variants."""
     if not resting:
         return ""

@@ -26,7 +26,7 @@ def say(line: str) -> None:
     _tell(f"{cleared()}{lazy.coloured(line)}\n")
 
 
-def asked(question: str) -> str | None:
+def read_answer(question: str) -> str | None:
     """The line that whoever sits at the terminal answers, empty for Ctrl-D; None where nobody does."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
@@ -156,7 +156,7 @@ def tell_stand_ins(workspace: lazy.Workspace, variants: Iterable[str], tell: Cal
     """The line for the end of a text output, where anything of these variants rests on a stand-in."""
     names = tuple(dict.fromkeys(variants))
     if resting := tuple(name for name in names if workspace.stand_in(name)):
-        tell(f"Stand-ins: {lazy.stand_ins_said(resting, len(names))}")
+        tell(f"Stand-ins: {lazy.stand_ins_note(resting, len(names))}")
 
 
 # A sign of life while a step says nothing: one line on a terminal, rewritten each second; elsewhere a line now and then.

@@ -62,7 +62,7 @@ def layers(
     _refuse_wrong_calls(variant, archive, scan, extract, sarif, junit)
     if extract is not None:
         images.prepare_folder(Path(extract))
-    with looked_at(variant, archive, platform) as subject:
+    with open_target(variant, archive, platform) as subject:
         if platform == EVERY:
             _of_every_platform(subject, scan, json=json, allow_unread=allow_unread)
             return
@@ -76,11 +76,11 @@ def layers(
     else:
         images.print_layers(report, subject.title, console())
         if subject.stand_in:
-            print(f"Stand-ins: {lazy.stand_ins_said((subject.title,), 1)}")
+            print(f"Stand-ins: {lazy.stand_ins_note((subject.title,), 1)}")
     images.raise_for_findings(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
 
 
-def _of_every_platform(subject: LookedAt, scan: str, *, json: bool, allow_unread: bool) -> None:
+def _of_every_platform(subject: Target, scan: str, *, json: bool, allow_unread: bool) -> None:
     """Each platform of an image in a registry in turn: layers that several have are fetched and looked at once.
 
     ``--json`` is then one document, a report for each platform by its name. Raises CheckFailed at the end, for the first of them.
@@ -127,7 +127,7 @@ def _refuse_wrong_calls(variant: Value, archive: Value, scan: str, extract: Valu
         taken.append(place)
 
 
-def _extract(subject: LookedAt, report: images.LayersReport, folder: Path, platform: Value, name: Value) -> None:
+def _extract(subject: Target, report: images.LayersReport, folder: Path, platform: Value, name: Value) -> None:
     with subject.file() as file:
         done = images.extract(file, report.hidden, folder, platform=platform, name=name)
     for item in done:
@@ -155,7 +155,7 @@ def named(archive: str | None) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookedAt:
+class Target:
     """What is looked at. ``file`` gives an archive to read again; one that has to be written first is gone afterwards.
     ``platforms`` tells those of an image in a registry. ``stand_in`` is known of the suite's variants only.
     """
@@ -168,7 +168,7 @@ class LookedAt:
     unread_allowed: bool = False
 
 
-def looked_at(variant: str | None, archive: str | None, platform: str | None) -> AbstractContextManager[LookedAt]:
+def open_target(variant: str | None, archive: str | None, platform: str | None) -> AbstractContextManager[Target]:
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
     if archive is None:
         return _in_suite(str(variant))
@@ -182,7 +182,7 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
     if archive == STDIN:
         title = "standard input"
         analyse = partial(images.analyse_stream, sys.stdin.buffer, what=title, cache_dir=cache)
-        return nullcontext(LookedAt(title=title, analyse=analyse, file=lambda: nullcontext(Path("/dev/stdin"))))
+        return nullcontext(Target(title=title, analyse=analyse, file=lambda: nullcontext(Path("/dev/stdin"))))
     file = Path(archive)
     try:
         file.lstat()
@@ -193,13 +193,13 @@ def looked_at(variant: str | None, archive: str | None, platform: str | None) ->
     return nullcontext(_in_file(archive, file, cache))
 
 
-def _in_file(title: str, file: Path, cache: Path, allow: tuple[images.AllowEntry, ...] = ()) -> LookedAt:
+def _in_file(title: str, file: Path, cache: Path, allow: tuple[images.AllowEntry, ...] = ()) -> Target:
     analyse = partial(images.analyse, file, cache_dir=cache, allow=allow)
-    return LookedAt(title=title, analyse=analyse, file=lambda: nullcontext(file))
+    return Target(title=title, analyse=analyse, file=lambda: nullcontext(file))
 
 
 @contextmanager
-def _in_suite(variant: str) -> Iterator[LookedAt]:
+def _in_suite(variant: str) -> Iterator[Target]:
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         chosen = lazy.select_one(workspace.suite, variant)
         asked, cache = chosen.checks.layers, workspace.state.cache / "image"
@@ -210,7 +210,7 @@ def _in_suite(variant: str) -> Iterator[LookedAt]:
         )
 
 
-def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
+def _in_registry(reference: str, platform: str | None, cache: Path) -> Target:
     way = _access(reference)
     reach: dict[str, Any] = {"insecure": way.insecure, "env": way.environment}
     remote = lazy.crane.Remote(reference, **reach)
@@ -219,7 +219,7 @@ def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
         del name  # a registry's image has one
         return images.analyse_registry(remote, reference, cache_dir=cache, **asked)
 
-    return LookedAt(
+    return Target(
         title=reference,
         analyse=analyse,
         platforms=partial(lazy.crane.platforms, reference, **reach),
@@ -228,7 +228,7 @@ def _in_registry(reference: str, platform: str | None, cache: Path) -> LookedAt:
 
 
 @contextmanager
-def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
+def _in_engine(reference: str, cache: Path) -> Iterator[Target]:
     """Quicker than a stream of it is the engine's own folder, where we may read it."""
     with lazy.Engine.connect(lazy.daemon.find_or_start(say)) as engine:
         image, root = engine.images.need(reference), Path(engine.info.root_dir)
@@ -249,7 +249,7 @@ def _in_engine(reference: str, cache: Path) -> Iterator[LookedAt]:
             with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
                 yield engine.images.save(reference, Path(folder, "image.tar"))
 
-        yield LookedAt(title=reference, analyse=analyse, file=saved)
+        yield Target(title=reference, analyse=analyse, file=saved)
 
 
 def _access(reference: str) -> lazy.settings.Access:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from deadweight.report.compare import Comparison, compare
     from deadweight.report.console import fitting, print_comparison
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
-    from deadweight.report.verdict import shared_notes, stand_ins_said
+    from deadweight.report.verdict import shared_notes, stand_ins_note
     from deadweight.sources import remote, settings
     from deadweight.sources.protocol import NoBase, ToMake
     from deadweight.suite.load import find_suite_file, select, select_one, words

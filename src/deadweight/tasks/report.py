@@ -157,7 +157,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
 
 def write(
     workspace: lazy.Workspace, before: lazy.Report | None = None
-) -> tuple[lazy.Report, lazy.history.Written, lazy.Comparison | None]:
+) -> tuple[lazy.Report, lazy.history.ReportFiles, lazy.Comparison | None]:
     """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``.
 
     An archive that cannot be had any more is a note, for the others' sake.
@@ -172,7 +172,7 @@ def write(
             except MissingError as error:
                 why = error.message.replace(f"{suite.root}/", "")  # a report may be published
                 lost[variant.name] = f"{why}; `invoke build --variant {variant.name}` builds it again"
-        asked = {variant.name: [check.name for check in lazy.table.asked(variant)] for variant in suite.variants}
+        asked = {variant.name: [check.name for check in lazy.table.checks_of(variant)] for variant in suite.variants}
         made = lazy.collect.collect(suite, state, archives, lost, asked)
         commit = lazy.git.commit_of(suite.root)
         entry = lazy.history.entry_of(made, commit.name, dirty=commit.dirty)

@@ -123,7 +123,7 @@ def _prepared(
     image = workspace.engine().images.need(reference)
     options = lazy.hardened_for(chosen, image.user)
     lazy.refused_calls.check(workspace.engine(), options)
-    options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
+    options = options.but(hosts=stack.enter_context(workspace.started_needs(chosen)))
     return chosen, reference, options.but(host_port=port) if port else options
 
 
@@ -197,7 +197,7 @@ def harden(
         return
     names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
     names = names if to is None else (f"./{result.suite}.seccomp.json", _way(to, root))
-    _give(result, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+    _put(result, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
 
 
 def _way(folder: str, root: Path) -> str:
@@ -205,20 +205,20 @@ def _way(folder: str, root: Path) -> str:
     return os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
 
 
-def _give(result: lazy.attacks.Found, format: str, profile: Path, given: lazy.attacks.HardenRequest, to: Value) -> None:
+def _put(result: lazy.attacks.Hardened, format: str, profile: Path, how: lazy.attacks.HardenRequest, to: Value) -> None:
     """Print the text, or write it and its profile to a folder."""
-    for line in lazy.attacks.harden_notes(result, format, given):
+    for line in lazy.attacks.harden_notes(result, format, how):
         say(f"{result.variant.name}: {line}")
     if to is None:
-        print(lazy.attacks.harden_text(result, format, given), end="")
+        print(lazy.attacks.harden_text(result, format, how), end="")
         return
     folder = Path(to)
-    for name, text in lazy.attacks.harden_files(result, format, given).items():
+    for name, text in lazy.attacks.harden_files(result, format, how).items():
         lazy.store.write_atomically(folder / name, text)
         say(f"written: {folder / name}")
     if not result.profiled or format == "ecs":
         return
-    beside_it = folder / Path(given.profile).name
+    beside_it = folder / Path(how.profile).name
     if result.seccomp:
         lazy.profile.write(beside_it, result.seccomp.profile())
     else:

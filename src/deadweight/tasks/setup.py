@@ -12,7 +12,7 @@ from invoke.context import Context
 
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import Watcher, asked, print_json, report_progress, say
+from deadweight.tasks._progress import Watcher, print_json, read_answer, report_progress, say
 from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_days, task
 
 
@@ -103,7 +103,7 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    findings, missing, chosen = _asked(workspace, chosen, yes=yes, plan=plan, **groups)
+    findings, missing, chosen = _survey_and_confirm(workspace, chosen, yes=yes, plan=plan, **groups)
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return findings, lacking.error
@@ -123,12 +123,12 @@ def to_prepare(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool, database: Callable[[], object] | None
 ) -> lazy.install.Preparations:
     """What is missing for these variants, shown and asked for, to be got while the first are being built."""
-    _, missing, able = _asked(workspace, chosen, yes=yes)
+    _, missing, able = _survey_and_confirm(workspace, chosen, yes=yes)
     work = lazy.install.preparations(workspace, able, missing, start_engine=True, database=database)
     return replace(work, needs={**dict.fromkeys((variant.name for variant in chosen), frozenset()), **work.needs})
 
 
-def _asked(
+def _survey_and_confirm(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, yes: bool = False, plan: bool = False, **groups: bool
 ) -> tuple[tuple[lazy.Finding, ...], list[lazy.Finding], Sequence[lazy.Variant]]:
     """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine.
@@ -190,7 +190,7 @@ def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> Non
 
 
 def _ask(yes: bool) -> None:
-    answer = None if yes else asked("install these? [Y/n] ")
+    answer = None if yes else read_answer("install these? [Y/n] ")
     if answer == "":  # Ctrl-D, which leaves the cursor behind the question
         say("")
     if answer is not None and answer.strip().lower() not in ("y", "yes") and answer != "\n":

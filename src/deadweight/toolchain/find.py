@@ -71,7 +71,7 @@ def find(name: str) -> Tool:
 
 
 @contextlib.contextmanager
-def looked_once() -> Iterator[None]:
+def cached_lookups() -> Iterator[None]:
     """Within it this thread looks for each tool once: a plan for a thousand variants asks for the same ones, and installs none."""
     before = _seen.set(_seen.get({}))
     try:
@@ -84,11 +84,11 @@ def inspect_tool(name: str) -> Look:
     """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
     seen = _seen.get({})
     if name not in seen:
-        seen[name] = _looked(name)
+        seen[name] = _look_up(name)
     return seen[name]
 
 
-def _looked(name: str) -> Look:
+def _look_up(name: str) -> Look:
     entry = catalogue.program(name)
     home = os.environ.get("JAVA_HOME") if entry.name == "java" else None
     promise = ""

@@ -14,7 +14,7 @@ from deadweight.engine.options import Tmpfs
 from deadweight.engine.seccomp import profile, refused_calls
 from deadweight.suite.values import format_bytes
 from deadweight_attacks.harden.search import ROOT
-from deadweight_attacks.harden.trial import NOTHING, PURPOSE, Written, passing
+from deadweight_attacks.harden.trial import NOTHING, PURPOSE, WrittenFolders, passing
 from deadweight_attacks.seccomp.floor import find_fewest
 from deadweight_attacks.walls import wording
 
@@ -64,7 +64,7 @@ class _Replays:
             return {}
         requests = ", ".join(sorted(left))
         self.subject.say(wording("harden.looking_for_wall", variant=self.subject.variant.name, requests=requests))
-        alone: dict[str, tuple[set[str], Written]] = {}
+        alone: dict[str, tuple[set[str], WrittenFolders]] = {}
         for wall, change in walls.items():
             names, wrote = self._passing(change)
             if names & left:  # at the edge of a limit one may pass by chance
@@ -87,7 +87,7 @@ class _Replays:
         needed = find_fewest(tuple(walls), works, group=1)
         return " and ".join(self._setting(wall) for wall in needed) if time.monotonic() < self.ends else ""
 
-    def _passing(self, change: Mapping[str, Any]) -> tuple[set[str], Written]:
+    def _passing(self, change: Mapping[str, Any]) -> tuple[set[str], WrittenFolders]:
         """Which of the requests that failed do not with these options changed, and where the service then wrote."""
         if time.monotonic() > self.ends:
             return set(), NOTHING
@@ -112,7 +112,7 @@ class _Replays:
         }
         return f"run.{wall}: {settings[wall]}"
 
-    def _describe(self, wall: str, name: str, wrote: Written) -> str:
+    def _describe(self, wall: str, name: str, wrote: WrittenFolders) -> str:
         more = ""
         if wall == "seccomp" and refused_calls.is_file(self.options.seccomp) and (calls := self._refused(name)):
             more = f" (it refuses {', '.join(calls)})"

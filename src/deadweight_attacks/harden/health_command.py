@@ -50,7 +50,7 @@ class OfNeeds:
     stand_ins: dict[str, None] = field(default_factory=dict)
 
     def up(self, name: str, container: Container) -> None:
-        """For ``Service.beside``: ask one that is up."""
+        """For ``Service.dependencies``: ask one that is up."""
         need = self.needs[name]
         if need.health.kind == "exit" or name in self.asks:
             return

@@ -56,7 +56,7 @@ class Tightest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found(Tightest):
+class Hardened(Tightest):
     """What was found for a variant. ``suite`` is the suite's name, ``image`` the reference that ran; ``need_images`` are those of
     the other variants that it needs, by the names of the needs. ``in_podman`` are the names that Podman gives these references,
     where it is the engine."""
@@ -73,14 +73,14 @@ class Found(Tightest):
         return self.seccomp is not None or refused_calls.is_file(self.options.seccomp)
 
     @property
-    def asked_inside(self) -> tuple[str, ...]:
+    def health_command(self) -> tuple[str, ...]:
         """What tells inside the container, under the profile that stands beside what is written, whether the service is healthy."""
         return self.seccomp.asks if self.seccomp else self.asks
 
     @property
     def refuses_own_check(self) -> bool:
         """Whether the image's own health check would call every container unhealthy, and no other can stand in for it."""
-        return self.own_check and not self.asked_inside
+        return self.own_check and not self.health_command
 
     @property
     def outgoing(self) -> bool:
@@ -88,7 +88,7 @@ class Found(Tightest):
         return self.options.network == OUTGOING
 
     @classmethod
-    def of(cls, known: Tightest, subject: Subject) -> Found:
+    def of(cls, known: Tightest, subject: Subject) -> Hardened:
         """Raises MissingError where another variant that it needs is not built."""
         variant, image = subject.variant, subject.engine_image()
         others = {name: subject.need_image(name) for name, need in variant.run.needs.items() if need.variant}
@@ -170,7 +170,7 @@ def _in_podman(engine: Engine, reference: str) -> str:
     return next((tag for tag in tags if tag.endswith(f"/{reference}")), reference)
 
 
-def _limits(result: Found) -> list[str]:
+def _limits(result: Hardened) -> list[str]:
     """How memory and processes were found, and what was not tried of limits."""
     tried = [limit for limit in (MEMORY, PROCESSES) if limit not in result.unheld]
     least = f"{result.headroom} times the least that worked, found by halving, up to what the suite allows."
@@ -180,7 +180,7 @@ def _limits(result: Found) -> list[str]:
     return lines
 
 
-def _seccomp(result: Found) -> list[str]:
+def _seccomp(result: Hardened) -> list[str]:
     got = result.seccomp
     if got is None:
         return [f"The engine's own seccomp profile is used: {result.no_seccomp}."] if result.no_seccomp else []

@@ -33,14 +33,14 @@ from deadweight.records import store
 from deadweight.suite import openapi
 from deadweight.suite.model import criteria_of
 from deadweight_attacks.harden import health_command
-from deadweight_attacks.harden.result import Found, Tightest
+from deadweight_attacks.harden.result import Hardened, Tightest
 from deadweight_attacks.harden.trial import (
     KILLED,
     NOTHING,
     OUTGOING,
     PURPOSE,
     Trial,
-    Written,
+    WrittenFolders,
     ask,
     ask_at_once,
     attempt,
@@ -49,7 +49,7 @@ from deadweight_attacks.harden.trial import (
 from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
 from deadweight_attacks.network import trial_network
 from deadweight_attacks.routes import operations, read
-from deadweight_attacks.seccomp.find import find
+from deadweight_attacks.seccomp.find import Say, find
 from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
 
@@ -77,7 +77,7 @@ class Posture(Tightest):
     at: str
 
 
-def kept_or_found(subject: Subject, say: Callable[[str], None], *, again: bool = False, seccomp: bool = False) -> Found:
+def find_posture(subject: Subject, say: Say, *, again: bool = False, seccomp: bool = False) -> Hardened:
     """The tightest posture of this image, with these settings, in this engine: as it was found before, else found now (with
     ``again`` in any case) and kept. The same of its ``seccomp`` profile, where that is asked for.
 
@@ -96,17 +96,17 @@ def kept_or_found(subject: Subject, say: Callable[[str], None], *, again: bool =
     return result if seccomp else replace(result, seccomp=None, no_seccomp="")
 
 
-def _posture(subject: Subject, say: Callable[[str], None], *, again: bool) -> Found:
+def _posture(subject: Subject, say: Say, *, again: bool) -> Hardened:
     known = None if again else store.load(Posture, place(subject))
     if known is not None and known.key == circumstances(subject):
         say(wording("harden.known", variant=subject.variant.name, at=known.at))
-        return Found.of(known, subject)
+        return Hardened.of(known, subject)
     result = tightest(subject, say)
     _keep(subject, result)
     return result
 
 
-def _keep(subject: Subject, result: Found) -> None:
+def _keep(subject: Subject, result: Hardened) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     store.save(Posture(**result.fields(), key=circumstances(subject), at=at), place(subject))
 
@@ -151,11 +151,11 @@ class Tries:
     the trials that passed since then, ``failed`` the settings that failed last. ``at_once``: the requests also sent at once."""
 
     subject: Subject
-    say: Callable[[str], None]
+    say: Say
     tried: list[tuple[str, str]] = field(default_factory=list)
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
     user: str = ""
-    written: Written = NOTHING
+    written: WrittenFolders = NOTHING
     exits: tuple[int, ...] | None = CLEAN_EXITS
     hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seconds: float = 0.0
@@ -230,14 +230,14 @@ STRICTEST = "strictest settings"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
 
 
-def tightest(subject: Subject, say: Callable[[str], None] = lambda _line: None) -> Found:
+def tightest(subject: Subject, say: Say = lambda _line: None) -> Hardened:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
     KeyboardInterrupt once all has ended."""
     return in_worker(lambda: _tightest(subject, say))
 
 
-def _tightest(subject: Subject, say: Callable[[str], None]) -> Found:
+def _tightest(subject: Subject, say: Say) -> Hardened:
     variant = subject.variant
     if not variant.runnable:
         raise UsageError(wording("harden.not_runnable", variant=variant.name))
@@ -274,7 +274,7 @@ def _tightest(subject: Subject, say: Callable[[str], None]) -> Found:
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
         at_once=search.at_once,
     )  # fmt: skip
-    return Found.of(known, subject)
+    return Hardened.of(known, subject)
 
 
 SAFE = ("GET", "HEAD", "OPTIONS")

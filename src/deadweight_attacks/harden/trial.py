@@ -35,7 +35,7 @@ UNPROBED = ((), ("proc",), ("sys",), ("dev",))
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFolders:
     """``exact``: the folders in which files were made or changed. ``lasting``: of each, the one that is there before the service
     starts: a folder that it makes by itself may have another name the next time (``/tmp/tomcat.8080.6949…``). None of either lies
     below another.
@@ -45,15 +45,15 @@ class Written:
     lasting: tuple[str, ...] = ()
 
 
-NOTHING = Written()
+NOTHING = WrittenFolders()
 
 
-def written_paths(changes: Iterable[Mapping[str, Any]]) -> Written:
+def written_paths(changes: Iterable[Mapping[str, Any]]) -> WrittenFolders:
     """From the engine's own comparison of a container with its image (``Path``, ``Kind``: 0 changed, 1 added, 2 removed)."""
     kinds = {str(change["Path"]): change.get("Kind") for change in changes if change.get("Kind") in (0, ADDED)}
     parents = {str(parent) for path in kinds for parent in PurePosixPath(path).parents}
     leaves = [PurePosixPath(path) for path in kinds if path not in parents]
-    return Written(
+    return WrittenFolders(
         outermost(str(path.parent) for path in leaves if _is_own(path.parent)),
         outermost(_lasting(path, kinds) for path in leaves if _is_own(path.parent)),
     )
@@ -99,7 +99,7 @@ class Trial:
 
     problem: str
     user: str = ""
-    written: Written = NOTHING
+    written: WrittenFolders = NOTHING
     exit_code: int = 0
     seconds: float = 0.0
 
@@ -109,7 +109,7 @@ class Trial:
         return getattr(self.problem, "code", "")
 
 
-class _Given(Service):
+class _TrialService(Service):
     """The service that a trial started; there is no second one."""
 
     def __init__(self, subject: Subject, container: Container) -> None:
@@ -161,7 +161,7 @@ def attempt(
             _refuse_unreachable(container, variant.port)
         readiness = container.wait_healthy(variant.health, variant.port)
         if readiness.seconds is None:
-            return Trial(with_last_lines(readiness.reason, container), written=_written_by(container))
+            return Trial(with_last_lines(readiness.reason, container), written=_written_folders(container))
         healthy_at, user = time.monotonic(), user_of(container)
         mark(START)
         problem = _slow(subject, readiness.seconds) or ask(subject, container, mark)
@@ -173,11 +173,11 @@ def attempt(
         problem = problem or _watched(container, watched - (time.monotonic() - healthy_at))
         mark(IDLE)
         if problem:
-            return Trial(problem, user, _written_by(container))
+            return Trial(problem, user, _written_folders(container))
         stopped = container.stop(_patience(variant))
         mark(END)
         problem = _unclean(variant, stopped, exits)
-        return Trial(problem, user, _written_by(container), stopped.exit_code, readiness.seconds)
+        return Trial(problem, user, _written_folders(container), stopped.exit_code, readiness.seconds)
 
 
 def _unclean(variant: Variant, stopped: Stopped, exits: Collection[int] | None) -> str:
@@ -217,7 +217,7 @@ def _watched(container: Container, seconds: float) -> str:
 
 def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:
     """Send everything under ``checks.api`` to this container; the first answer that is not as expected, or nothing."""
-    asked = replace(subject, service=_Given(subject, container))
+    asked = replace(subject, service=_TrialService(subject, container))
     for item in subject.variant.checks.api:
         try:
             result = run_item(asked, item)
@@ -243,14 +243,14 @@ class _Under(Service):
         return problem
 
 
-def passing(subject: Subject, options: RunOptions) -> tuple[set[str], Written]:
+def passing(subject: Subject, options: RunOptions) -> tuple[set[str], WrittenFolders]:
     """The names of all requests that a container with these options answers as expected, in turn; and where it wrote to."""
     asked, names, wrote = replace(subject, service=_Under(subject, options)), set[str](), NOTHING
     try:
         for item in subject.variant.checks.api:
             if run_item(asked, item).status == "pass":
                 names.add(item.name)
-        wrote = _written_by(asked.service.get())
+        wrote = _written_folders(asked.service.get())
     except ServiceDown:
         pass
     finally:
@@ -261,7 +261,7 @@ def passing(subject: Subject, options: RunOptions) -> tuple[set[str], Written]:
 def ask_at_once(subject: Subject, container: Container, names: Collection[str], times: int = 1) -> dict[str, str]:
     """Send the requests of these names again and again, eight at a time; what was wrong with those that failed. ``times``
     as many."""
-    asked = replace(subject, service=_Given(subject, container))
+    asked = replace(subject, service=_TrialService(subject, container))
     items = [item for item in subject.variant.checks.api if item.name in names]
     ends = time.monotonic() + CROWD_SECONDS * times
 
@@ -279,7 +279,7 @@ def ask_at_once(subject: Subject, container: Container, names: Collection[str], 
     return {item.name: why for item, why in zip(crowd, problems, strict=True) if why}
 
 
-def _written_by(container: Container) -> Written:
+def _written_folders(container: Container) -> WrittenFolders:
     try:
         with translated(f"changes of container {container.name}"):
             changes: Sequence[Mapping[str, Any]] = container.api.diff(container.id) or []

@@ -15,7 +15,7 @@ from deadweight.records import store
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
-from deadweight_attacks.harden.result import Found, Tightest
+from deadweight_attacks.harden.result import Hardened, Tightest
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.floor import Floor, keep_floor, kept_floor
@@ -27,7 +27,7 @@ TIGHT, ENGINES = walls.TIGHT, walls.HARDENED.name
 POSTURES = (ENGINES, TIGHT, walls.only("seccomp").name, walls.only(walls.TIGHT).name)
 
 
-def find(subject: Subject, result: Found, say: Say) -> Seccomp:
+def find(subject: Subject, result: Hardened, say: Say) -> Seccomp:
     """Search, here or as root, leave the profile in the state folder, and attack the image under it and under the engine's own.
 
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
@@ -62,7 +62,7 @@ class Reply:
 
 
 def _obey(order: Order, subject: Subject, say: Say) -> Reply:
-    return Reply(*search.search(subject, Found.of(order.posture, subject), say, order.floor))
+    return Reply(*search.search(subject, Hardened.of(order.posture, subject), say, order.floor))
 
 
 AS_ROOT = as_root.Work(__name__, Order, Reply, _obey)

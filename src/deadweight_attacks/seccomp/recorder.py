@@ -20,7 +20,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight._run import piped
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.seccomp.profile import numbers
-from deadweight.engine.sidecars import RECORDER, TALLY, TARGET, Gone, argv, recording, roomier, running_on, untold
+from deadweight.engine.sidecars import RECORDER, TALLY, TARGET, Gone, argv, kernel_error, recording, roomier, running_on
 from deadweight.toolchain import golang
 from deadweight_attacks import remote
 from deadweight_attacks.harden.trial import PURPOSE, Trial, attempt
@@ -147,7 +147,7 @@ def counting(
     that makes thousands of them would be slowed. ``also`` are files that are brought in beside it. Raises DeadweightError where
     nobody can listen."""
     skipped = ",".join(str(numbers(architecture)[name]) for name in sorted(known))
-    subject, options = brought(subject, roomier(options), architecture, also or {})
+    subject, options = with_recorder(subject, roomier(options), architecture, also or {})
     if subject.engine().is_remote:
         options, name = recording(options, argv, skipped)
         with contextlib.ExitStack() as held:
@@ -167,7 +167,7 @@ def counting(
             yield subject, bound, Counters(architecture, file.read_bytes)
 
 
-def brought(
+def with_recorder(
     subject: Subject, options: RunOptions, architecture: str, also: Mapping[str, Path]
 ) -> tuple[Subject, RunOptions]:
     """The subject and the options with the recorder, and other files, in the container: bound in, or in an image of their own."""
@@ -204,7 +204,7 @@ def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recor
     unseen = engine.is_remote and remote.reach(engine).user is None
     words = (ATTACKER, "rehearse", "a", "b", *(["walls"] if unseen else []))
     with counting(subject, options, words, architecture, also=also) as (counted, under, counters):
-        ran(counted, under, counters)
+        run_to_end(counted, under, counters)
         return counters.recording()
 
 
@@ -212,11 +212,11 @@ def allowed(subject: Subject, options: RunOptions, architecture: str) -> frozens
     """The calls that a container with these options may make: each is asked for, and none is carried out."""
     known = {str(number): name for name, number in numbers(architecture).items()}
     options = options.but(entrypoint=(TARGET, "ask", *known), args=(), publish=None, network="none")
-    subject, options = brought(subject, options, architecture, {})
-    return frozenset(known[line] for line in ran(subject, options) if line in known)
+    subject, options = with_recorder(subject, options, architecture, {})
+    return frozenset(known[line] for line in run_to_end(subject, options) if line in known)
 
 
-def ran(subject: Subject, options: RunOptions, counters: Counters | None = None) -> list[str]:
+def run_to_end(subject: Subject, options: RunOptions, counters: Counters | None = None) -> list[str]:
     """What a container's program said that ends by itself, counted as one phase. Raises DeadweightError for one that does not, or
     not with 0."""
     what = PurePosixPath((options.entrypoint or ("",))[0]).name.removeprefix(".")
@@ -229,7 +229,7 @@ def ran(subject: Subject, options: RunOptions, counters: Counters | None = None)
         if counters is not None:
             counters.mark(what)
         lines = container.logs(None)
-    if reason := untold(state, lines):
+    if reason := kernel_error(state, lines):
         raise DeadweightError(wording("seccomp.kernel", kernel=subject.engine().info.kernel, reason=reason))
     if state.running or state.exit_code != 0:
         failed = wording("seccomp.program_failed", program=what, how=state.outcome(), output=" ".join(lines)[-300:])

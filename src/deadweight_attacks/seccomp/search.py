@@ -28,7 +28,7 @@ from deadweight_images.errors import Message
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight_attacks.harden.result import Found
+    from deadweight_attacks.harden.result import Hardened
 
 RUNS = 3
 """So many recordings agree before anything is believed, and so many trials prove the end."""
@@ -40,7 +40,7 @@ LEAST_HEALTH_SECONDS, HEALTH_FACTOR = 5.0, 4
 
 
 def search(
-    subject: Subject, result: Found, say: Callable[[str], None], floor: Floor | None = None
+    subject: Subject, result: Hardened, say: Callable[[str], None], floor: Floor | None = None
 ) -> tuple[Seccomp, Floor]:
     """Find the profile, under the posture that was found, and what the runtime needs (where that is not given).
 
@@ -56,7 +56,7 @@ def search(
 @dataclass
 class _Search:
     subject: Subject
-    result: Found
+    result: Hardened
     say: Callable[[str], None]
     trials: int = 0
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
@@ -83,7 +83,7 @@ class _Search:
             with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
                 file = Path(folder) / "profile.json"
                 seccomp = self._smallest(recordings, floor, engines, file)
-                seccomp = replace(seccomp, asks=self._asked_inside(seccomp, file))
+                seccomp = replace(seccomp, asks=self._health_command(seccomp, file))
         kernel = self.subject.engine().info.kernel
         kernel_has = profile.of_kernel(architecture) if kernel == platform.release() else None
         seccomp = replace(
@@ -115,7 +115,7 @@ class _Search:
         with trial_network(self.subject.engine(), PURPOSE) as name:
             yield name
 
-    def _asked_inside(self, seccomp: Seccomp, file: Path) -> tuple[str, ...]:
+    def _health_command(self, seccomp: Seccomp, file: Path) -> tuple[str, ...]:
         """What asks inside the container works without the profile; it makes calls of its own, which no check needs."""
         if not self.result.asks:
             return ()

@@ -49,11 +49,11 @@ def analyse(
     report = cache.report(stamp, key)
     if report is None:
         if packed:
-            from deadweight_images.inspect.stream import looked_through
+            from deadweight_images.inspect.stream import scan_stream
 
             probe = probe_for("deep" if scan == "hidden" else scan, scanner)
             with path.open("rb") as file:
-                report = looked_through(file, str(path), probe, scan, platform, name, cache_dir)
+                report = scan_stream(file, str(path), probe, scan, platform, name, cache_dir)
         else:
             from deadweight_images.archive.archive import Archive, open_archive
             from deadweight_images.inspect.read_archive import Look

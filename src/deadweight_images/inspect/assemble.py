@@ -24,7 +24,7 @@ from deadweight_images.findings import (
     SecretMark,
     SkippedItem,
 )
-from deadweight_images.layers.index import Found, LayerIndex, packed
+from deadweight_images.layers.index import LayerIndex, Secret, packed
 from deadweight_images.layers.merge import Hiding, Merged
 
 if TYPE_CHECKING:
@@ -151,11 +151,11 @@ class Assembly:
             self._cut_note("hidden files", self.merged.hidden_count - MAX_HIDDEN)
         return tuple(self._hidden_file(item, secrets) for item in chosen), sum(per_layer), replaced, per_layer
 
-    def _weight(self, hiding: Hiding, secrets: dict[tuple[int, int], list[Found]]) -> tuple[bool, int, int, int]:
+    def _weight(self, hiding: Hiding, secrets: dict[tuple[int, int], list[Secret]]) -> tuple[bool, int, int, int]:
         size = self.indices[hiding.layer].entries.sizes[hiding.member]
         return (hiding.layer, hiding.member) in secrets, size, -hiding.layer, -hiding.member
 
-    def _hidden_file(self, hiding: Hiding, secrets: dict[tuple[int, int], list[Found]]) -> HiddenFile:
+    def _hidden_file(self, hiding: Hiding, secrets: dict[tuple[int, int], list[Secret]]) -> HiddenFile:
         entries, layers = self.indices[hiding.layer].entries, self.image.layers
         return HiddenFile(
             path=shown(entries.paths[hiding.member]),
@@ -174,8 +174,8 @@ class Assembly:
             owner=self._owners[hiding.layer].get(hiding.member, MINE),
         )
 
-    def _secrets_by_member(self) -> dict[tuple[int, int], list[Found]]:
-        secrets: dict[tuple[int, int], list[Found]] = {}
+    def _secrets_by_member(self) -> dict[tuple[int, int], list[Secret]]:
+        secrets: dict[tuple[int, int], list[Secret]] = {}
         for layer, index in enumerate(self.indices):
             for item in index.secrets:
                 secrets.setdefault((layer, item.member), []).append(item)

@@ -52,10 +52,10 @@ def analyse_stream(
     ``what`` names the stream in messages. Layers that were looked at are kept in ``cache_dir``. Raises as ``analyse`` does.
     """
     probe = probe_for("deep" if scan == "hidden" else scan, None)
-    return apply_allowlist(looked_through(stream, what, probe, scan, platform, name, cache_dir), allow, today)
+    return apply_allowlist(scan_stream(stream, what, probe, scan, platform, name, cache_dir), allow, today)
 
 
-def looked_through(
+def scan_stream(
     stream: IO[bytes],
     what: str,
     probe: Probe | None,

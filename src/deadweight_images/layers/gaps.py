@@ -41,7 +41,7 @@ def text_of(data: memoryview) -> bytes:
 
 
 def part_of(entries: Entries, member: int, secret: bytes) -> str:
-    """Which part of a member's headers holds a secret, as ``Found.inner`` says it."""
+    """Which part of a member's headers holds a secret, as ``Secret.inner`` says it."""
     if secret in entries.paths[member]:
         return "name"
     return "link target" if secret in entries.targets.get(member, b"") else "extended header"

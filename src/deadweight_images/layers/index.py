@@ -88,7 +88,7 @@ class Jar:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Secret:
     """A secret in a layer. ``member`` is the index of its file, -1 for bytes of the layer that belong to no file."""
 
     member: int
@@ -104,8 +104,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something that was not looked at, and why. ``member`` as in ``Found``. Where it is not ``unread``, secrets were looked for in
-    it all the same and something else is missing."""
+    """Something that was not looked at, and why. ``member`` as in ``Secret``. Where it is not ``unread``, secrets were looked for
+    in it all the same and something else is missing."""
 
     member: int
     inner: str
@@ -132,7 +132,7 @@ class LayerIndex:
     captured: dict[int, bytes] = field(default_factory=dict)
     programs: dict[int, GoProgram] = field(default_factory=dict)
     jars: dict[int, tuple[Jar, ...]] = field(default_factory=dict)
-    secrets: list[Found] = field(default_factory=list)
+    secrets: list[Secret] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     checksums: dict[int, int] = field(default_factory=dict)
     elf: array[int] = field(default_factory=lambda: array("I"))
@@ -140,7 +140,7 @@ class LayerIndex:
     tools: dict[int, tuple[str, ...]] = field(default_factory=dict)
     unlisted: int = 0
 
-    def take(self, secrets: Iterable[Found], skipped: Iterable[Skip], unlisted: int = 0) -> None:
+    def take(self, secrets: Iterable[Secret], skipped: Iterable[Skip], unlisted: int = 0) -> None:
         """Add what a look at a part of the layer gave and is not there yet; ``unlisted`` counts what that left out."""
         self.unlisted += unlisted
         known = {_place(item) for item in self.secrets}
@@ -148,7 +148,7 @@ class LayerIndex:
         skips = set(self.skipped)
         self._add(self.skipped, (item for item in skipped if item not in skips))
 
-    def take_of(self, members: bytearray, secrets: Iterable[Found], skipped: Iterable[Skip], unlisted: int) -> None:
+    def take_of(self, members: bytearray, secrets: Iterable[Secret], skipped: Iterable[Skip], unlisted: int) -> None:
         """Like ``take``, for a look at some members only, those with a byte that is not 0: of what was found beside them nothing
         is added. What was not looked at and is no single file's may be theirs."""
         self.take(
@@ -197,7 +197,7 @@ class LayerIndex:
                 captured={int(key): value.encode("utf-8", "surrogateescape") for key, value in data["captured"]},
                 programs={int(key): _program(value) for key, value in data["programs"]},
                 jars={int(key): tuple(Jar(**jar) for jar in value) for key, value in data["jars"]},
-                secrets=[Found(**item) for item in data["found"]],
+                secrets=[Secret(**item) for item in data["found"]],
                 skipped=[Skip(**item) for item in data["skipped"]],
                 checksums={int(key): int(value) for key, value in data["checksums"]},
                 elf=array("I", data["elf"]),
@@ -208,7 +208,7 @@ class LayerIndex:
             return None
 
 
-def _place(item: Found) -> tuple[int, str, int | None, str]:
+def _place(item: Secret) -> tuple[int, str, int | None, str]:
     return item.member, item.fingerprint, item.offset, item.inner
 
 

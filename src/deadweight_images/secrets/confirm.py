@@ -25,7 +25,7 @@ _FAR = frozenset({"pkcs12_key"})
 
 
 @dataclass(frozen=True)
-class Found:
+class ConfirmedSecret:
     """One confirmed secret. ``start`` and ``stop`` are offsets of the raw secret, ``secret`` is its normal form; ``unsure`` as
     ``context.misshapen`` says."""
 
@@ -46,7 +46,7 @@ class Crowd:
 
 def confirmed(
     rule_set: RuleSet, view: memoryview, path: str, hits: Iterable[Hit], budget: Budget
-) -> tuple[list[Found], list[Crowd]]:
+) -> tuple[list[ConfirmedSecret], list[Crowd]]:
     """What the candidates really are, by offset, each secret once; and what was too much. Verdicts are taken off the budget.
 
     Where several rules find the same secret, the most specific one names it.
@@ -54,14 +54,14 @@ def confirmed(
     by_rule: dict[int, list[int]] = {}
     for hit in hits:
         by_rule.setdefault(hit.rule, []).append(hit.end)
-    findings: list[Found] = []
+    findings: list[ConfirmedSecret] = []
     crowds: list[Crowd] = []
     # A rule with a crowd of candidates comes last, for it may take what is left of the budget.
     for number, ends in sorted(by_rule.items(), key=lambda item: len(item[1])):
         rule = rule_set.rules[number]
         if rule.path_pattern is not None and not rule.path_pattern.search(path):
             continue
-        secrets: dict[bytes, Found] = {}
+        secrets: dict[bytes, ConfirmedSecret] = {}
         for item in _of_rule(rule, rule_set.allow, view, sorted(ends), budget):
             if isinstance(item, Crowd):
                 crowds.append(item)
@@ -74,8 +74,8 @@ def confirmed(
     return _most_specific(findings), crowds
 
 
-def _most_specific(findings: Iterable[Found]) -> list[Found]:
-    kept: list[Found] = []  # by start; they do not overlap
+def _most_specific(findings: Iterable[ConfirmedSecret]) -> list[ConfirmedSecret]:
+    kept: list[ConfirmedSecret] = []  # by start; they do not overlap
     for one in sorted(findings, key=lambda item: (-item.rule.rank, item.start - item.stop, item.start, item.rule.id)):
         place = bisect_left(kept, one.start, key=lambda item: item.start)
         free_before = place == 0 or kept[place - 1].stop <= one.start
@@ -86,7 +86,7 @@ def _most_specific(findings: Iterable[Found]) -> list[Found]:
 
 def _of_rule(
     rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: list[int], budget: Budget
-) -> Iterator[Found | Crowd]:
+) -> Iterator[ConfirmedSecret | Crowd]:
     verdicts = _Verdicts(rule, allow, view)
     looked = 0
     windows = list(_windows(rule, ends, len(view)))
@@ -114,7 +114,7 @@ class _Verdicts:
         self._found: set[bytes] = set()
         self._refused: set[tuple[int, bytes]] = set()
 
-    def of(self, match: re.Match[bytes], base: int, budget: Budget) -> Found | Crowd | None:
+    def of(self, match: re.Match[bytes], base: int, budget: Budget) -> ConfirmedSecret | Crowd | None:
         """A new secret, nothing, or that no more may be refused, which leaves less than nothing in the budget."""
         if match[0] in self._found:
             return None
@@ -170,7 +170,7 @@ def _matches(rule: Rule, view: memoryview, low: int, high: int) -> Iterator[tupl
 
 def _judged(
     rule: Rule, allow: tuple[AllowList, ...], view: memoryview, match: re.Match[bytes], base: int
-) -> Found | None:
+) -> ConfirmedSecret | None:
     group = _secret_group(rule, match)
     secret = match[group]
     if rule.entropy and entropy(secret) <= rule.entropy:
@@ -188,10 +188,10 @@ def _judged(
     if any(entry.covers(match[group], whole, line, secret) for entry in (*allow, *rule.allow)):
         return None
     if rule.id not in BROAD:
-        return Found(rule, start, stop, secret)
+        return ConfirmedSecret(rule, start, stop, secret)
     if meant_to_be_seen(candidate.name):
         return None
-    return Found(rule, start, stop, secret, misshapen(candidate.line, candidate.name, match[group]))
+    return ConfirmedSecret(rule, start, stop, secret, misshapen(candidate.line, candidate.name, match[group]))
 
 
 def _secret_group(rule: Rule, match: re.Match[bytes]) -> int:

@@ -15,7 +15,7 @@ from deadweight_images.archive.entries import Entries
 from deadweight_images.archive.model import shown
 from deadweight_images.errors import wording
 from deadweight_images.layers import gaps as between
-from deadweight_images.layers.index import Found, Skip
+from deadweight_images.layers.index import Secret, Skip
 from deadweight_images.secrets.locations import NAMED_SIZE
 from deadweight_images.secrets.matcher import UNREAD
 from deadweight_images.secrets.model import FOLDER, Budget, Hit, Scan
@@ -118,7 +118,7 @@ OUTSIDE = "(bytes of the layer outside any file)"
 class Region(NamedTuple):
     """What a region of a layer gave; ``unlisted`` counts what is too much to be listed."""
 
-    secrets: tuple[Found, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     skipped: tuple[Skip, ...] = ()
     unlisted: int = 0
 
@@ -279,7 +279,7 @@ class _Notes:
     """What a part of a layer gave so far; ``size`` is that part's, in bytes."""
 
     def __init__(self, size: int) -> None:
-        self._found: list[Found] = []
+        self._found: list[Secret] = []
         self._skipped: list[Skip] = []
         self._secrets: set[str] = set()
         self._size, self._full, self._unlisted = size, False, 0
@@ -297,7 +297,7 @@ class _Notes:
         for match in scan.matches:
             at, line = (match.offset, match.line) if match.inner or not shift else (match.offset + shift, None)
             place = (number, match.rule, match.description, match.inner, at, line)
-            self._found.append(Found(*place, match.redacted, match.fingerprint, match.confidence))
+            self._found.append(Secret(*place, match.redacted, match.fingerprint, match.confidence))
             self._secrets.add(match.fingerprint)
         room = max(0, MOST - len(self._skipped))
         self._skipped.extend(Skip(number, s.inner, s.reason, s.size_bytes) for s in scan.skipped[:room])

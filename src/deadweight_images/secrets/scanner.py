@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 
 from deadweight_images.errors import wording
-from deadweight_images.secrets.confirm import Crowd, Found, confirmed
+from deadweight_images.secrets.confirm import ConfirmedSecret, Crowd, confirmed
 from deadweight_images.secrets.decode import Opener
 from deadweight_images.secrets.hints import HINTS
 from deadweight_images.secrets.locations import (
@@ -94,7 +94,7 @@ class Scanner:
 
     def search(
         self, view: memoryview, path: str, hits: Iterable[Hit], budget: Budget
-    ) -> tuple[list[Found], list[Crowd]]:
+    ) -> tuple[list[ConfirmedSecret], list[Crowd]]:
         """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
         return confirmed(self._rule_set, view, path, hits, budget)
 

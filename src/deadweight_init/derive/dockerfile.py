@@ -197,7 +197,7 @@ def minimal_text(parsed: Parsed, runtime: RuntimeFiles, config: Mapping[str, Any
         "# What the image runs: what was put into it, what it was seen to open, and what these need.",
         f"FROM {stage_name(parsed)} AS {FILES}",
         "USER 0",
-        *_taken(runtime),
+        *_set_aside(runtime),
         "",
         "FROM scratch",
         f"COPY --from={FILES} {ROOT}/ /",
@@ -228,7 +228,7 @@ _TELLING = ("sh", "bash", "apt-get", "apk", "dnf", "curl", "wget", "git", "pytho
 """Programs that services start: these are named first."""
 
 
-def _taken(runtime: RuntimeFiles) -> Iterator[str]:
+def _set_aside(runtime: RuntimeFiles) -> Iterator[str]:
     """The RUN that puts the files aside, links as links, with their owners."""
     steps = [
         f"mkdir -p {' '.join(f'{ROOT}/{folder}' for folder in _MADE)}",

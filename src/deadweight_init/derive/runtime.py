@@ -263,7 +263,7 @@ class _Choice:
         self._keep_started()
         self._follow()
         paths = tuple(sorted(self._fewest_paths()))
-        gone, left = tuple(self._gone()), tuple(self._left())
+        gone, left = tuple(self._dropped_programs()), tuple(self._dropped_leftovers())
         return RuntimeFiles(
             paths, tuple(self._folders(paths)), self._packages(), gone, left, checks_health=self._can_check_health()
         )
@@ -370,7 +370,7 @@ class _Choice:
         origin = "/" + posixpath.dirname(path)
         own = [re.sub(r"\$\{?ORIGIN\}?", origin, path) for path in needs.paths]
         for name in needs.needed:
-            for library in self._found(name, own):
+            for library in self._library_paths(name, own):
                 self._keep(library)
 
     def _search_text(self, path: str) -> None:
@@ -382,13 +382,13 @@ class _Choice:
     def _keep_named(self, content: bytes) -> None:
         """Keep the libraries and programs that a file of the own names: it may open them when it is first asked to."""
         for name in {raw.decode() for raw in _NAMED_LIBRARY.findall(content)}:
-            for library in self._found(name, ()):
+            for library in self._library_paths(name, ()):
                 self._keep(library)
         for name in {raw.decode() for raw in _NAMED_PROGRAM.findall(content)}:
             if posixpath.basename(name) not in _table()["starters"]:
                 self._keep(name)
 
-    def _found(self, name: str, own: Sequence[str]) -> list[str]:
+    def _library_paths(self, name: str, own: Sequence[str]) -> list[str]:
         """Where the loader finds a library."""
         if "/" in name:
             return [name]
@@ -450,12 +450,12 @@ class _Choice:
                     names = [path.decode("utf-8", "replace") for path in files]
                     yield database, package.decode("utf-8", "replace"), names
 
-    def _gone(self) -> list[str]:
+    def _dropped_programs(self) -> list[str]:
         """Programs on the PATH that are not kept."""
         programs = {path for folder in self._path() for path in self.view.inside(folder)} - self.kept
         return sorted({name for path in programs if (name := posixpath.basename(path))[0].isalnum()})
 
-    def _left(self) -> Iterator[str]:
+    def _dropped_leftovers(self) -> Iterator[str]:
         """What the own layers have and was taken for a tool's leavings."""
         for folder in _table()["leftovers"]:
             paths = (path for path in self.view.below(folder) if path in self.view.values and path not in self.kept)

@@ -48,7 +48,7 @@ MOST_SECONDS = 240.0
 """So long a service is waited for that is still at it: large frameworks on a busy machine."""
 
 
-def _kinds_of(container: Container) -> frozenset[str]:
+def _distinct_lines(container: Container) -> frozenset[str]:
     """What a container said by now: lines that differ in more than numbers."""
     try:
         return frozenset(re.sub(r"\d+", "", line) for line in container.logs(HEARD_LINES))
@@ -118,7 +118,7 @@ def wait_listening(
             if reached.issuperset(declared) or time.monotonic() > first_open + DECLARED_SECONDS:
                 break
         elif not listeners and time.monotonic() >= look:
-            before, heard, look = heard, heard | _kinds_of(container) | {""}, time.monotonic() + LOOK_SECONDS
+            before, heard, look = heard, heard | _distinct_lines(container) | {""}, time.monotonic() + LOOK_SECONDS
             if before and heard != before:  # it says something new
                 deadline = max(deadline, min(look, container.started + MOST_SECONDS))
         late = time.monotonic() > (container.started + LOOPBACK_SECONDS if listeners else deadline)
@@ -218,7 +218,7 @@ class Observation:
     closed: tuple[int, ...] = ()
 
 
-def kind_told(health: Health) -> str:
+def health_note(health: Health) -> str:
     """Why its health is not asked for over HTTP."""
     if health.path:
         return wording("seen.answers", path=health.path, status=health.status)
@@ -231,9 +231,9 @@ def summary_of(seen: Observation) -> str:
     """One line of what was seen."""
     if seen.health.kind == "exit":
         return wording("seen.job", seconds=seen.started_seconds)
-    ended = wording("seen.killed") if seen.stop_seconds is None else wording("seen.ends", seconds=seen.stop_seconds)
+    end = wording("seen.killed") if seen.stop_seconds is None else wording("seen.ends", seconds=seen.stop_seconds)
     memory, ports = format_bytes(seen.memory_bytes), ", ".join(map(str, seen.ports))
-    return wording("seen.server", ports=ports, asked=kind_told(seen.health), user=seen.user, memory=memory, ended=ended)
+    return wording("seen.server", ports=ports, asked=health_note(seen.health), user=seen.user, memory=memory, ended=end)
 
 
 def observe(
@@ -273,7 +273,7 @@ def observe(
         cpu_seconds = used.get("cpu", 0.0)  # before it is asked more
         while_up(container, health)
         used = _use(container)
-        user, writes = user_of(container), written(container, options.files)
+        user, writes = user_of(container), changed_folders(container, options.files)
         stopped = container.stop(STOP_SECONDS)
     return Observation(
         health, up, user, int(used.get("memory", 0)), int(used.get("pids", 0)), writes, seconds,
@@ -283,7 +283,7 @@ def observe(
 
 def _job(container: Container, ports: Sequence[int], mounted: Collection[str]) -> Observation:
     seconds = time.monotonic() - container.started
-    health, writes = Health("exit", ports[0] if ports else 8080), written(container, mounted)
+    health, writes = Health("exit", ports[0] if ports else 8080), changed_folders(container, mounted)
     return Observation(health, writes=writes, started_seconds=seconds, printed=first_line(container))
 
 
@@ -346,7 +346,7 @@ def follow_redirects(
     return path, answer
 
 
-def written(container: Container, mounted: Collection[str] = ()) -> tuple[str, ...]:
+def changed_folders(container: Container, mounted: Collection[str] = ()) -> tuple[str, ...]:
     """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out, and so is
     where the engine put what is ``mounted``."""
     with translated(f"changes of container {container.name}"):

@@ -12,7 +12,7 @@ from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
 from deadweight_init.languages.sources import SERVED
-from deadweight_init.prove.observe import Down, NotUp, Observation, WhileUp, all_lines, kind_told, with_cause
+from deadweight_init.prove.observe import Down, NotUp, Observation, WhileUp, all_lines, health_note, with_cause
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import may_be_in_memory
 
@@ -186,7 +186,7 @@ def with_seen(draft: Draft, seen: Observation, run: Mapping[str, Known[Any]]) ->
     more: dict[str, Any] = {"tls": True} if health.tls else {}
     more |= {} if health.within_seconds == 20.0 else {"within_seconds": health.within_seconds}
     if health.kind != "http":
-        text = _seen({"kind": health.kind, **more}, kind_told(seen.health))
+        text = _seen({"kind": health.kind, **more}, health_note(seen.health))
     elif health.status == ("2xx",):
         why = wording("origin.document" if health.path in SERVED else "origin.answers", status=seen.health.status)
         text = _seen({"path": health.path, **more}, why)

@@ -25,7 +25,7 @@ from deadweight_init.write.suite import suite_text
 if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
-    from deadweight_init.write.files import Written
+    from deadweight_init.write.files import WrittenFiles
 
 
 class TimeLimit:
@@ -75,7 +75,7 @@ class Tools:
 class Proof:
     """A draft that gets better: every step replaces it by one that knows more, and writes that down."""
 
-    def __init__(self, draft: Draft, written: Written, tools: Tools) -> None:
+    def __init__(self, draft: Draft, written: WrittenFiles, tools: Tools) -> None:
         self.draft, self.written, self.tools = draft, written, tools
         self.time_limit = TimeLimit(tools.minutes)
         self._said: set[str] = set()

@@ -170,7 +170,7 @@ class Recorder:
             open_now = {listener.port for listener in container.listeners() or () if not listener.loopback}
             others = [port for port in self.declared if port != health.port and port in open_now]
             places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
-            self._first = _asked(container, health, places)
+            self._first = _answers(container, health, places)
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
             self._known = len({(operation.method, operation.path) for operation in listed} | asked)
 
@@ -178,7 +178,7 @@ class Recorder:
         """Ask the same again; of a job, take its first line."""
         if health.kind == "exit":
             self._printed = first_line(container)
-        self._second = _asked(container, health, self._first)
+        self._second = _answers(container, health, self._first)
 
     def recorded(self, draft: Draft, seen: Observation) -> Draft:
         """The draft with what both answered, or printed, alike."""
@@ -200,7 +200,7 @@ class Recorder:
                 yield recorded if place[1] == port else replace(recorded, port=place[1])
 
 
-def _asked(container: Container, health: Health, places: Iterable[Place]) -> dict[Place, Answer | None]:
+def _answers(container: Container, health: Health, places: Iterable[Place]) -> dict[Place, Answer | None]:
     """What each place answers; TLS is known of the port of its health alone."""
     return {(path, port): ask(container, port, path, tls=health.tls and port == health.port) for path, port in places}
 

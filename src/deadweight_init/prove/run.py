@@ -76,11 +76,11 @@ def refuse_server_that_ends(kind: str, port: Known[int], variable: Known[str] | 
 
 
 @contextlib.contextmanager
-def started_beside(workspace: Workspace, variant: Variant) -> Iterator[Mapping[str, str]]:
+def started_needs(workspace: Workspace, variant: Variant) -> Iterator[Mapping[str, str]]:
     """What the service needs, started. Raises NotUp where it cannot be had or does not come up."""
     with contextlib.ExitStack() as stack:
         try:
-            hosts = stack.enter_context(workspace.beside(variant))
+            hosts = stack.enter_context(workspace.started_needs(variant))
         except Interrupted:
             raise
         except DeadweightError as error:
@@ -171,7 +171,7 @@ def _observe_rung(proof: Proof, rung: Rung) -> None:
         if needs := variant.run.needs:
             seconds = max(need.health.within_seconds for need in needs.values())
             proof.tools.say(wording("progress.needs", name=rung.name, needs=", ".join(needs), seconds=seconds))
-        with started_beside(workspace, variant) as hosts:
+        with started_needs(workspace, variant) as hosts:
             proof.tools.say(wording("progress.start", name=rung.name, seconds=START_SECONDS, most=MOST_SECONDS))
             recorder = Recorder(proof.tree, draft.service.described, paths, declared, draft.service.folder)
             seen = observe(engine, image, ports, paths, env, rung.name, hosts, plainly, recorder.ask_first, declared)
@@ -264,7 +264,7 @@ def _gate(proof: Proof, name: str) -> None:
 
     with proof.workspace() as workspace:
         subject = workspace.subject(proof.variant(workspace, name))
-        checks = [check.name for check in table.asked(subject.variant) if check.name != ATTACKS]
+        checks = [check.name for check in table.checks_of(subject.variant) if check.name != ATTACKS]
         # the layers come last: of what does not run they are not looked at, which takes long in a large image
         results = run_checks(subject, checks, proof.tell, _fails)
         size, config = size_of(subject), config_of(subject.archive())

@@ -103,7 +103,7 @@ def _cluster(tree: Tree) -> _Cluster:
             name, spec = as_mapping(document.get("metadata")).get("name"), as_mapping(document.get("spec"))
             kind = document.get("kind")
             if kind in ("ConfigMap", "Secret"):
-                maps[f"{kind}/{name}"] = dict(_held(document))
+                maps[f"{kind}/{name}"] = dict(_entries(document))
             elif kind == "Service" and spec.get("selector"):
                 services[str(name)] = as_mapping(spec.get("selector"))
             spec = as_mapping(as_mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
@@ -115,7 +115,7 @@ def _cluster(tree: Tree) -> _Cluster:
     return _Cluster(tuple(files), tuple(containers), maps, services)
 
 
-def _held(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a config map holds, or a secret: in ``data``, there in Base64, or in ``stringData``."""
     for key, value in as_mapping(document.get("data")).items():
         if document.get("kind") == "ConfigMap":

@@ -20,7 +20,7 @@ NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_
 IGNORED = (".deadweight/",)
 
 
-class Written:
+class WrittenFiles:
     """The files that a run writes. Leaving the ``with`` block by an error puts everything back as it was,
     unless ``keep`` was called."""
 
@@ -33,7 +33,7 @@ class Written:
         """Let all that was written stay, whatever comes."""
         self._before.clear()
 
-    def __enter__(self) -> Written:
+    def __enter__(self) -> WrittenFiles:
         return self
 
     def __exit__(
@@ -101,7 +101,7 @@ class Written:
 _TASK = re.compile(r"^@(?:invoke\.)?task\b[^\n]*\n(?:@[^\n]*\n|[ \t)][^\n]*\n)*def (\w+)", re.MULTILINE)
 
 
-def write_helpers(root: Path, written: Written) -> list[str]:
+def write_helpers(root: Path, written: WrittenFiles) -> list[str]:
     """Write those that are missing. Gives what is to be told of those that are there."""
     notes = list[str]()
     for name, text in (("tasks.py", TASKS), ("noxfile.py", NOX)):

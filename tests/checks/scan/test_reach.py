@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from deadweight.checks.scan import reachability
-from deadweight.checks.scan.model import Found, count
+from deadweight.checks.scan.model import ScanRow, count
 from deadweight.checks.scan.reachability import Observation, observed, reachable
 from deadweight.checks.vulnerabilities import severity_gates
 from deadweight.engine import sidecars
@@ -69,8 +69,8 @@ def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbe
     assert codes(reason)[0] == "scan.service_not_run"
 
 
-def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Found:
-    return Found("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)
+def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> ScanRow:
+    return ScanRow("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)
 
 
 @pytest.mark.parametrize(("row", "flag"), [
@@ -105,7 +105,7 @@ def test_kernel_headers_are_in_no_count_of_reached_and_dead():
 
 
 # A finding is counted once, however many programs of an image hold a copy of its package.
-ROW = Found("CVE-2030-1", "stdlib", "1.21.3", "critical", "language", "1.21.4", "usr/bin/0", "gobinary")
+ROW = ScanRow("CVE-2030-1", "stdlib", "1.21.3", "critical", "language", "1.21.4", "usr/bin/0", "gobinary")
 COPIES = tuple(replace(ROW, path=f"usr/bin/{number}") for number in range(20))
 OTHER = replace(ROW, version="1.26.0", fixed_version=None)
 

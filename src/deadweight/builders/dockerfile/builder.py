@@ -32,7 +32,7 @@ from deadweight._errors import (
     wording,
 )
 from deadweight.builders.dockerfile import buildkit
-from deadweight.builders.dockerfile.copy import Build, given, ignore_rules, missing_secrets, prepared, secret_inputs
+from deadweight.builders.dockerfile.copy import Build, args_of, ignore_rules, missing_secrets, prepared, secret_inputs
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as archives, common
 from deadweight.builders.variants import DockerfileVariant
@@ -216,7 +216,7 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     stages = [stage.name for stage in dockerfile.stages if stage.name]
     if variant.generator:
         named[variant.generator] = "attest.sbom"
-    for reference, line in places(dockerfile.text, given(variant)).items():
+    for reference, line in places(dockerfile.text, args_of(variant)).items():
         try:
             parse(reference)
         except UsageError as error:

@@ -77,7 +77,7 @@ class Build:
             features = ", ".join(otherwise)
             self.job.say(f"{self.variant.name}: this engine does not know {features}: said in older words for it")
         folder.mkdir()
-        made = derived(text, lambda reference: _pinned(self.bases[reference]), given(self.variant), add)
+        made = derived(text, lambda reference: _pinned(self.bases[reference]), args_of(self.variant), add)
         file.write_text(made, encoding="utf-8")
         ignore = "\n".join(ignore_rules(self.dockerfile, self.variant, site).all)
         buildkit.ignore_file(file).write_text(f"{ignore}\n", encoding="utf-8")
@@ -166,7 +166,7 @@ class Build:
         # nobody tells what lies in a folder that outlives the build
         mounted = re.search(r"--mount=\S*\btype=cache\b", self.dockerfile.text)
         self.job.took("warm" if mounted and cache == "cold" else cache)
-        stages, own = stage_bases(self.dockerfile.text, given(variant)), self.dockerfile.chain(variant.target)[0]
+        stages, own = stage_bases(self.dockerfile.text, args_of(variant)), self.dockerfile.chain(variant.target)[0]
         last = self.bases.get(stages[own])  # what the image itself stands on
         beside = (name for name, base in self.bases.items() if base.stand_in and base != last)
         others = tuple(name for name in beside if name != variant.generator)
@@ -190,7 +190,7 @@ def prepared(
         write_atomically(note, seal, mode=0o600)
 
 
-def given(variant: DockerfileVariant) -> dict[str, str]:
+def args_of(variant: DockerfileVariant) -> dict[str, str]:
     """The build arguments as the suite gives them, with public references."""
     return {**variant.args, **variant.bases}
 

@@ -19,7 +19,7 @@ Covered = Literal["covered", "partly_covered", "not_covered", "none"]
 
 
 @dataclass(frozen=True)
-class Found:
+class ScanRow:
     """One vulnerability in one package at one place: one row of the scanner's own list.
 
     ``path`` is the file in the image that the package stands in, empty for packages of the operating system. ``aliases`` are
@@ -65,7 +65,7 @@ class ScannedImage:
     os_version: str
     os_packages: int
     languages: Mapping[str, int]
-    findings: tuple[Found, ...]
+    findings: tuple[ScanRow, ...]
     owners: Mapping[str, tuple[str, ...]]
     hides_os: bool = False
 
@@ -110,12 +110,12 @@ class Reach:
     executed: tuple[str, ...] = ()
 
 
-def distinct(findings: Iterable[Found]) -> tuple[Found, ...]:
+def distinct(findings: Iterable[ScanRow]) -> tuple[ScanRow, ...]:
     """Each finding once, however many programs of the image hold a copy of the package."""
     return tuple({row.identity: row for row in findings}.values())
 
 
-def count(findings: Iterable[Found]) -> Counts:
+def count(findings: Iterable[ScanRow]) -> Counts:
     """The counts of these rows."""
     copies = tuple(findings)
     rows = distinct(copies)

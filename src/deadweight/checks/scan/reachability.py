@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
 from deadweight.checks.api import prepare, send
-from deadweight.checks.scan.model import Found, Reach
+from deadweight.checks.scan.model import Reach, ScanRow
 from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
-from deadweight.engine.sidecars import FILES, WATCH, argv, recording, roomier, running_on, untold
+from deadweight.engine.sidecars import FILES, WATCH, argv, kernel_error, recording, roomier, running_on
 from deadweight.records import store
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     if running_on(container, error):
         return error
     state = container.state()
-    if reason := untold(state, container.logs(3)):
+    if reason := kernel_error(state, container.logs(3)):
         return CannotWatch(wording("scan.kernel_tells_nothing", problem=reason))
     ended = wording("checks.service_ended", outcome=state.outcome())
     return DeadweightError(with_last_lines(ended, container))
@@ -134,7 +134,7 @@ def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
 
 
 def reachable(
-    findings: Sequence[Found], owners: Mapping[str, Sequence[str]], observation: Observation
+    findings: Sequence[ScanRow], owners: Mapping[str, Sequence[str]], observation: Observation
 ) -> tuple[bool | None, ...]:
     """For each finding whether its package was touched; None where files cannot tell (a library without files of its own)."""
     touched = {_plain(path) for path in (*observation.opened, *observation.executed)}
@@ -143,7 +143,7 @@ def reachable(
     return tuple(_one(finding, packages, touched, folders) for finding in findings)
 
 
-def _one(finding: Found, packages: Mapping[str, bool], touched: set[str], folders: set[str]) -> bool | None:
+def _one(finding: ScanRow, packages: Mapping[str, bool], touched: set[str], folders: set[str]) -> bool | None:
     if finding.kind != "language":
         return packages.get(finding.package)
     path = _plain(f"/{finding.path}")
@@ -163,7 +163,7 @@ def _plain(path: str) -> str:
 
 
 def reachability(
-    flags: Sequence[bool | None], findings: Sequence[Found], observation: Observation | str, requests: int
+    flags: Sequence[bool | None], findings: Sequence[ScanRow], observation: Observation | str, requests: int
 ) -> Reach:
     """The counts, of distinct findings that count in the total (no kernel headers), for so many ``requests`` that were sent.
 

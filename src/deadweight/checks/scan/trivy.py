@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import ArchiveError, DeadweightError, wording
 from deadweight._run import run
 from deadweight.checks.scan.database import ALONE, Database, prepare
-from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, buckets_of_os
+from deadweight.checks.scan.model import SEVERITIES, Kind, ScannedImage, ScanRow, buckets_of_os
 from deadweight.records.store import load, save, write_atomically
 from deadweight.toolchain.find import Tool, find
 
@@ -215,14 +215,14 @@ def _place(path: Any, result: Mapping[str, Any]) -> str:
     return str(path or target).lstrip("/")
 
 
-def _rows(result: Mapping[str, Any]) -> Iterator[Found]:
+def _rows(result: Mapping[str, Any]) -> Iterator[ScanRow]:
     for row in result.get("Vulnerabilities") or []:
         severity = str(row.get("Severity") or "UNKNOWN").lower()
         kind: Kind = "language" if result["Class"] == "lang-pkgs" else "os"
         name = str(row["PkgName"])
         if kind == "os" and (name in KERNEL_HEADERS or name.startswith("linux-headers-")):
             kind = "kernel_headers"
-        yield Found(
+        yield ScanRow(
             id=str(row["VulnerabilityID"]),
             package=name,
             version=str(row.get("InstalledVersion") or ""),

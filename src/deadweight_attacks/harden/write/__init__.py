@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Hardened
 from deadweight_attacks.harden.write import ecs, engines, kubernetes
 from deadweight_attacks.harden.write.model import Model, Request, resolve
 
@@ -25,7 +25,7 @@ FILES = {
 """What a text is called in a folder. Units have names of their own."""
 
 
-def render(result: Found, format: str, request: Request | None = None) -> str:  # noqa: A002 - the flag's name
+def render(result: Hardened, format: str, request: Request | None = None) -> str:  # noqa: A002 - the flag's name
     """The posture as text, its comments included.
 
     Raises DeadweightError where Kubernetes' ``restricted`` standard, or a platform, would refuse what the service needs.
@@ -34,7 +34,7 @@ def render(result: Found, format: str, request: Request | None = None) -> str:  
     return text if format in COMMENTLESS else _commented(result) + text
 
 
-def files(result: Found, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
+def files(result: Hardened, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
     """The text of each file that a platform takes, by its name; raises as ``render``."""
     if format in FILES:
         return {FILES[format]: render(result, format, request)}
@@ -43,7 +43,7 @@ def files(result: Found, format: str, request: Request) -> dict[str, str]:  # no
     return units | {first: _commented(result) + units[first]}
 
 
-def notes(result: Found, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
+def notes(result: Hardened, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
     """What is to be said of a format that has no comments."""
     if format not in COMMENTLESS:
         return []
@@ -52,5 +52,5 @@ def notes(result: Found, format: str, request: Request | None = None) -> list[st
     return [*lines, f"a task definition cannot express {', '.join(ecs.unsupported(model))}", *ecs.missing(model)]
 
 
-def _commented(result: Found) -> str:
+def _commented(result: Hardened) -> str:
     return "".join(f"# {line}\n" for line in result.notes())

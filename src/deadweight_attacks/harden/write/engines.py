@@ -24,7 +24,7 @@ from deadweight_attacks.harden.write.model import (
     compact,
     escaped,
     short,
-    why_unasked,
+    why_no_health,
     yaml_text,
 )
 from deadweight_attacks.walls import wording
@@ -202,7 +202,7 @@ def _unit(model: Model, piece: Piece) -> list[str]:
     for name, value in flags(model, piece, podman=True, health=True):
         lines += _line(model, name, value)
     lines += [f"Exec={_words(piece.command)}"] if piece.command else []
-    lines += [f"# No HealthCmd: {why_unasked(model)}."] if own and not piece.health else []
+    lines += [f"# No HealthCmd: {why_no_health(model)}."] if own and not piece.health else []
     stop = model.stop_seconds(ENGINE_STOP_SECONDS) if own else None
     lines += ["", "[Service]", *(["Type=oneshot", "RemainAfterExit=yes"] if piece.job else ["Restart=always"])]
     lines += [f"TimeoutStopSec={stop + 5}"] if stop else []
@@ -295,7 +295,7 @@ def compose_text(model: Model) -> str:
     notes.append(
         "# dclint notes: no name (require-project-name-field): docker-compose 1 refuses one; the folder's is taken."
     )
-    notes += [] if model.service.health else [f"# No healthcheck: {why_unasked(model)}."]
+    notes += [] if model.service.health else [f"# No healthcheck: {why_no_health(model)}."]
     return "".join(f"{line}\n" for line in [*notes, *about_needs(model)]) + yaml_text(compose(model))
 
 

@@ -12,7 +12,7 @@ from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.suite.model import Need, Variant
 from deadweight.suite.values import parse_tmpfs
-from deadweight_attacks.harden.result import Found
+from deadweight_attacks.harden.result import Hardened
 
 PORT_SYSCTL = "net.ipv4.ip_unprivileged_port_start"
 FIRST_UNPRIVILEGED = 1024
@@ -63,14 +63,14 @@ class Piece:
     options: RunOptions | None = None
 
     @property
-    def unasked(self) -> list[str]:
+    def unchecked_needs(self) -> list[str]:
         """Which of its needs nothing in their image tells of, so that nobody knows when they are up."""
         return [need.name for need in self.needs if not need.job and not need.health]
 
     @property
     def retried(self) -> bool:
         """Whether it is a job that may be started before what it needs is up, and then fails."""
-        return self.job and bool(self.unasked)
+        return self.job and bool(self.unchecked_needs)
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Model:
     """All that a text is made of. ``network`` is one of its own: without a way out where it needs none, else for those that find it
     by name; empty where nobody does. ``profile`` is the path of the seccomp profile that stands beside the text."""
 
-    result: Found
+    result: Hardened
     request: Request
     options: RunOptions
     service: Piece
@@ -116,7 +116,7 @@ class Model:
         return seconds if seconds > usual else None
 
 
-def resolve(result: Found, request: Request) -> Model:
+def resolve(result: Hardened, request: Request) -> Model:
     """The model of what was found."""
     options, needs = result.options, list[Piece]()
     for name, need in result.variant.run.needs.items():
@@ -128,7 +128,7 @@ def resolve(result: Found, request: Request) -> Model:
         env=options.env, files=options.files, args=options.args, entrypoint=options.entrypoint or (),
         tmpfs=tuple(f"{folder.path}:{folder.options()}" for folder in options.tmpfs),
         podman_tmpfs=tuple(f"{folder.path}:{_podman_options(folder)}" for folder in options.tmpfs),
-        health=result.asked_inside, up_seconds=math.ceil(result.variant.health.within_seconds), needs=tuple(needs),
+        health=result.health_command, up_seconds=math.ceil(result.variant.health.within_seconds), needs=tuple(needs),
         options=options,
     )  # fmt: skip
     own = () if result.variant.port is None else (result.variant.port,)
@@ -139,7 +139,7 @@ def resolve(result: Found, request: Request) -> Model:
     )  # fmt: skip
 
 
-def _need(name: str, need: Need, result: Found, earlier: tuple[Piece, ...]) -> Piece:
+def _need(name: str, need: Need, result: Hardened, earlier: tuple[Piece, ...]) -> Piece:
     image = need.image or result.need_images[name]
     folders = [parse_tmpfs(entry) for entry in need.tmpfs]
     tmpfs = tuple(f"{path}:size={size}" if size else path for path, size in folders)
@@ -152,7 +152,7 @@ def _need(name: str, need: Need, result: Found, earlier: tuple[Piece, ...]) -> P
     )  # fmt: skip
 
 
-def _container_name(result: Found) -> str:
+def _container_name(result: Hardened) -> str:
     """An engine wants two characters at least (moby, ``RestrictedNamePattern``); nothing that it needs is called so."""
     name = result.suite if len(result.suite) > 1 else f"{result.suite}-service"
     while {name, name.removeprefix(f"{result.suite}-")} & set(result.variant.run.needs):
@@ -160,7 +160,7 @@ def _container_name(result: Found) -> str:
     return name
 
 
-def _podman_name(image: str, result: Found, *, built: bool) -> str:
+def _podman_name(image: str, result: Hardened, *, built: bool) -> str:
     """What Podman calls an image. It asks which registry is meant where a reference names none; one that was built by another
     engine, and that it is given by such a name, is ``localhost``'s."""
     if not built:
@@ -192,7 +192,7 @@ def about_needs(model: Model) -> list[str]:
     """Of those that are not waited for, of stand-ins, and of other variants."""
     result = model.result
     notes: dict[str, Sequence[str]] = {
-        "Nothing in the image tells whether it is up, so that nothing waits for it: {}.": model.service.unasked,
+        "Nothing in the image tells whether it is up, so that nothing waits for it: {}.": model.service.unchecked_needs,
         "What tells whether it is up was tried in a local stand-in, and the public image may lack it: {}.": [
             name for name in result.need_stand_ins if result.need_asks.get(name)
         ],
@@ -203,7 +203,7 @@ def about_needs(model: Model) -> list[str]:
     return [f"# {note.format(', '.join(names))}" for note, names in notes.items() if names]
 
 
-def why_unasked(model: Model) -> str:
+def why_no_health(model: Model) -> str:
     """Why nothing inside the container tells whether it is well."""
     health, result = model.variant.health, model.result
     if result.asks:

@@ -44,7 +44,7 @@ _SUPERVISORS = re.compile(r"supervisord|s6-svscan|runsvdir|init|air|make|go|dlv|
 
 
 @dataclass(frozen=True)
-class _Given:
+class _OwnImage:
     """What the own image gives the program: arguments, variables, the folder that it starts in, and files (source, place)."""
 
     arguments: tuple[str, ...]
@@ -54,7 +54,7 @@ class _Given:
     stop: str
 
 
-def _given(service: Service, project: GoProject) -> _Given:
+def _own_image(service: Service, project: GoProject) -> _OwnImage:
     own, words = service.own, common.image_words(service)
     files = list(_files(words, project)) if own and own.context == project.folder else []
     is_plain = "$" not in words.workdir and not re.match(r"/(?:root(?:/|$)|$)", words.workdir)
@@ -64,7 +64,7 @@ def _given(service: Service, project: GoProject) -> _Given:
     if files and words.workdir == "/":
         home = "/"  # it may know them by their paths from there
     files += [(path, posixpath.join(home, path)) for path in reads]
-    return _Given(_arguments(words, project), common.plain_env(words, _OF_BUILD), home, tuple(files), words.stop)
+    return _OwnImage(_arguments(words, project), common.plain_env(words, _OF_BUILD), home, tuple(files), words.stop)
 
 
 def _arguments(words: ImageWords, project: GoProject) -> tuple[str, ...]:
@@ -114,20 +114,20 @@ def _build_stage(project: GoProject) -> list[str]:
     ]
 
 
-def _run_stage(project: GoProject, given: _Given, port: int) -> Iterator[str]:
+def _run_stage(project: GoProject, image: _OwnImage, port: int) -> Iterator[str]:
     program = f"/usr/local/bin/{project.binary}"
     inside = _inside(project)
-    beside = (f"{posixpath.normpath(posixpath.join(inside, source))} {place}" for source, place in given.files)
+    beside = (f"{posixpath.normpath(posixpath.join(inside, source))} {place}" for source, place in image.files)
     copies = [f"--from=build /out/{project.binary} {program}", *beside]
     if project.owned:
-        copies.insert(0, f"--from=build {common.EMPTY} {given.workdir}")
+        copies.insert(0, f"--from=build {common.EMPTY} {image.workdir}")
     first, *rest = common.run_stage(
-        project, port, (program, *given.arguments), copies, env=given.env, workdir=given.workdir, stop=given.stop
+        project, port, (program, *image.arguments), copies, env=image.env, workdir=image.workdir, stop=image.stop
     )
     yield from (first, *common.CERTIFICATES, *rest)
 
 
-def _ko(project: GoProject, given: _Given) -> Rung:
+def _ko(project: GoProject, image: _OwnImage) -> Rung:
     """The rung without a Dockerfile and an engine."""
     keys: dict[str, Any] = {
         "source": project.folder,
@@ -137,15 +137,15 @@ def _ko(project: GoProject, given: _Given) -> Rung:
         keys["config"] = project.ko["config"]
     if project.chosen != ".":
         keys["main"] = project.package
-    if given.files:
-        keys["files"] = {place: joined(project.folder, source) for source, place in given.files}
-    if given.workdir != "/" and (given.workdir != common.HOME or given.files):  # that is the base's own
-        keys["workdir"] = given.workdir
-    run: dict[str, Any] = {"env": given.env} if given.env else {}
-    if given.arguments:
-        run["args"] = list(given.arguments)
-    if project.owned and not given.files:  # it has no way to make a folder that is another user's
-        run["tmpfs"] = ["/tmp", given.workdir]  # noqa: S108 - in the container
+    if image.files:
+        keys["files"] = {place: joined(project.folder, source) for source, place in image.files}
+    if image.workdir != "/" and (image.workdir != common.HOME or image.files):  # that is the base's own
+        keys["workdir"] = image.workdir
+    run: dict[str, Any] = {"env": image.env} if image.env else {}
+    if image.arguments:
+        run["args"] = list(image.arguments)
+    if project.owned and not image.files:  # it has no way to make a folder that is another user's
+        run["tmpfs"] = ["/tmp", image.workdir]  # noqa: S108 - in the container
     if run:
         keys["run"] = run
     why = wording("refused.no_c_library") if project.cgo else ""
@@ -157,7 +157,7 @@ def _package(project: GoProject) -> str:
     return f"{project.binary.lower()}-from-source"
 
 
-def _melange(project: GoProject, given: _Given) -> str:
+def _melange(project: GoProject, image: _OwnImage) -> str:
     inside = _inside(project)
     root = "" if inside == "." else f", modroot: {common.scalar(inside)}"
     tags = ", tags: timetzdata" if project.zones else ""
@@ -180,9 +180,9 @@ def _melange(project: GoProject, given: _Given) -> str:
         "  - uses: go/build",
         f"    with: {{packages: {project.package}, output: {common.scalar(project.binary)}, strip: -s -w{tags}{root}}}",
     ]
-    if given.files:
+    if image.files:
         lines += ["  # Files that the service reads beside its binary.", "  - runs: |"]
-    for source, place in given.files:
+    for source, place in image.files:
         into = "${{targets.destdir}}"
         lines += [
             f'      mkdir -p "{into}{posixpath.dirname(place)}"',
@@ -191,7 +191,7 @@ def _melange(project: GoProject, given: _Given) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _apko(project: GoProject, given: _Given) -> str:
+def _apko(project: GoProject, image: _OwnImage) -> str:
     zones = ", tzdata" if project.zones else ""
     lines = [
         protocol.APKO,
@@ -205,14 +205,14 @@ def _apko(project: GoProject, given: _Given) -> str:
         "",
         "entrypoint:",
         f"  command: /usr/bin/{project.binary}",
-        *([f"cmd: {common.scalar(shlex.join(given.arguments))}"] if given.arguments else []),
-        *([f"work-dir: {given.workdir}"] if given.files or project.owned or given.workdir != common.HOME else []),
+        *([f"cmd: {common.scalar(shlex.join(image.arguments))}"] if image.arguments else []),
+        *([f"work-dir: {image.workdir}"] if image.files or project.owned or image.workdir != common.HOME else []),
     ]
     if project.owned:
         owner = "uid: 65532, gid: 65532, permissions: 0o755"
-        lines += ["", "# It writes there.", f"paths: [{{path: {given.workdir}, type: directory, {owner}}}]"]
-    if given.env:
-        lines += ["", "environment:", *(f"  {name}: {common.scalar(value)}" for name, value in given.env.items())]
+        lines += ["", "# It writes there.", f"paths: [{{path: {image.workdir}, type: directory, {owner}}}]"]
+    if image.env:
+        lines += ["", "environment:", *(f"  {name}: {common.scalar(value)}" for name, value in image.env.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -315,18 +315,18 @@ class Go:
 
     def ladder(self, service: Service, project: GoProject, place: str, port: int) -> Ladder:
         """The binary on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
-        given = _given(service, project)
+        image = _own_image(service, project)
         build = f"golang:{project.version.value}"
         small = ("glibc-dynamic", "base") if project.cgo else ("static", "static")
         alpine = f"{build}-alpine" if project.cgo else build
         bases = common.bases_of("go", build=build, alpine=alpine, chainguard=small[0], distroless=small[1])
-        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(project, given, port)]
+        lines = [*common.arguments(bases), *_build_stage(project), "", *_run_stage(project, image, port)]
         made = common.one_dockerfile(bases, wording("rung.binary"), place, project.context, lines, ("**/*_test.go",))
-        files = {f"{place}/melange.yaml": _melange(project, given), f"{place}/apko.yaml": _apko(project, given)}
+        files = {f"{place}/melange.yaml": _melange(project, image), f"{place}/apko.yaml": _apko(project, image)}
         keys = {"source": project.context, "config": f"{place}/apko.yaml", "packages": [f"{place}/melange.yaml"]}
         why = wording("refused.no_c_packages") if project.cgo else ""
         apko = Rung("apko", "apko", wording("rung.apko"), keys, tuple(files), why)
-        return Ladder((*made.rungs, _ko(project, given), apko), {**made.files, **files})
+        return Ladder((*made.rungs, _ko(project, image), apko), {**made.files, **files})
 
 
 def _problem(tree: Tree, folder: str, chosen: str, replaced: Sequence[str]) -> str:
