@@ -333,4 +333,5 @@ def test_what_is_generated_lists_its_bases_too():
     bases = {"debian": ("b:2", "r:2-slim"), "alpine": ("b:2", "r:2-alpine"), "distroless": ("b:1", "d")}
     rungs = one_dockerfile(bases, "x", "place", ".", ()).rungs
     changes = [[(change.code, change.what) for change in rung.changes] for rung in rungs]
-    assert changes == [[], [(Code.BASE, "r:2-slim -> r:2-alpine")], [(Code.BASE, "r:2-slim -> d, built on b:1")]]
+    third = "r:2-slim -> d" + wording("change.built_on", base="b:1")
+    assert changes == [[], [(Code.BASE, "r:2-slim -> r:2-alpine")], [(Code.BASE, third)]]
