@@ -378,8 +378,10 @@ def test_attacks_are_made_under_either_profile(subject, searched):
     apart = {payload.id for payload in load_payloads().payloads if payload.handed_in}
     assert apart.isdisjoint(name for names in stopped.by_posture.values() for name in names)
     assert not {"breach-ptrace", "breach-memfd"} & set(stopped.by_posture[alone])
-    assert set(stopped.by_posture[engines]) <= set(stopped.by_posture[alone])
-    assert set(stopped.by_posture[walls.HARDENED.name]) <= set(stopped.by_posture[walls.TIGHT])
+    # a busy runtime makes calls of its own meanwhile, and of these keyctl, once it is allowed, lets an attack through
+    kept = {"breach-keyring"} if "keyctl" in searched.names else set()
+    assert set(stopped.by_posture[engines]) - kept <= set(stopped.by_posture[alone])
+    assert set(stopped.by_posture[walls.HARDENED.name]) - kept <= set(stopped.by_posture[walls.TIGHT])
     assert "breach-io-uring" in stopped.by_posture[walls.TIGHT]
 
 
