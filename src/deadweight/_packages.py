@@ -1,4 +1,4 @@
-"""Import Deadweight's five companion packages by name, on first use. Nothing here imports them eagerly.
+"""Import Deadweight's six companion packages by name, on first use. Nothing here imports them eagerly.
 
 Each companion lists its public names in ``__init__`` and imports them on demand.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-TABLE = {name: f"deadweight_{name}" for name in ("attacks", "images", "init", "pool", "standins")}
+TABLE = {name: f"deadweight_{name}" for name in ("attacks", "images", "init", "pool", "standins", "workload")}
 
 if TYPE_CHECKING:  # so that types stay exact; import-linter leaves these out
     import deadweight_attacks as attacks
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # so that types stay exact; import-linter leaves these out
     import deadweight_init as init
     import deadweight_pool as pool
     import deadweight_standins as standins
+    import deadweight_workload as workload
 else:
 
     def __getattr__(name: str) -> Any:
@@ -25,4 +26,4 @@ else:
         return import_module(TABLE[name])
 
 
-__all__ = ["TABLE", "attacks", "images", "init", "pool", "standins"]
+__all__ = ["TABLE", "attacks", "images", "init", "pool", "standins", "workload"]

@@ -12,7 +12,7 @@ import pytest
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 
 if TYPE_CHECKING:
-    from deadweight.checks.api import ItemResult
+    from deadweight._packages import workload
     from deadweight.checks.protocol import Subject
     from deadweight.checks.service import ServiceDown
     from deadweight.project.workspace import Workspace
@@ -143,7 +143,7 @@ def conclude(evidence: Evidence) -> None:
 class ApiNode(pytest.Collector):
     """The ``api`` check: each request is an item. Evidence is kept once all have run, or the service does not come up."""
 
-    results: list[ItemResult]
+    results: list[workload.ItemResult]
     down: ServiceDown | None
     missing: MissingError | None
     began: float
@@ -162,13 +162,13 @@ class ApiNode(pytest.Collector):
         built = variant_node.workspace.built(variant_node.variant.name) is not None
         if not built or not (whole or self.down or self.missing):
             return
-        from deadweight.checks.api import came_down, summed_up
+        from deadweight._packages import workload
         from deadweight.checks.runner import keep, unmeasured
 
         subject = variant_node.subject()
         missing = self.missing and unmeasured(subject, self.name, self.missing)
-        down = self.down and came_down(subject, self.down, self.began)
-        keep(subject, missing or down or summed_up(subject, self.results, self.began))
+        down = self.down and workload.came_down(subject, self.down, self.began)
+        keep(subject, missing or down or workload.summed_up(subject, self.results, self.began))
 
 
 class ApiItem(_Item):
@@ -179,7 +179,7 @@ class ApiItem(_Item):
         self.check = check
 
     def runtest(self) -> None:
-        from deadweight.checks.api import run_item
+        from deadweight._packages import workload
         from deadweight.checks.service import ServiceDown
 
         node = _above(self, ApiNode)
@@ -188,7 +188,7 @@ class ApiItem(_Item):
             raise _as_test_error(earlier)  # it would be waited for again, to the same end
         subject = _above(self, VariantNode).subject()
         try:
-            result = run_item(subject, self.check)
+            result = workload.run_item(subject, self.check)
         except UsageError:
             raise
         except MissingError as error:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from deadweight import _run
 from deadweight._errors import Interrupted
-from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
 from deadweight_attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight_attacks.lab import Lab
@@ -24,6 +23,7 @@ from deadweight_attacks.request import Filled, examples, fill, holds, ordered, p
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import SENT, Order, Session, Try
 from deadweight_attacks.walls import wording
+from deadweight_workload.api import Prepared
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02

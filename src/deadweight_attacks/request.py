@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.api import Prepared, prepare
 from deadweight.suite.checks import HttpRequest
 from deadweight_attacks import remote
 from deadweight_attacks.awk import AwkRequest
@@ -21,6 +20,7 @@ from deadweight_attacks.machine import not_held
 from deadweight_attacks.model import PLACES, Payload
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import Order
+from deadweight_workload.api import Prepared, prepare
 
 
 # An attack, ready to be sent: its word, and what stands for the places in its text.

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.api import Prepared, prepare
 from deadweight.engine.http import Answer, Route
 from deadweight.records.paths import user_cache
 from deadweight.suite.checks import HttpRequest
@@ -38,6 +37,7 @@ from deadweight_attacks.request import fill, ordered
 from deadweight_attacks.routes import BODY
 from deadweight_attacks.session import OBEYED, Order
 from deadweight_attacks.walls import wording
+from deadweight_workload.api import Prepared, prepare
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

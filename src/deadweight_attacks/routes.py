@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deadweight.suite import openapi
 from deadweight.suite.checks import ApiCheck, HttpRequest
 from deadweight_attacks.walls import TABLES
+from deadweight_workload import openapi
 
 # The places that an OpenAPI document (2 and 3) names: parameters of paths, queries and headers, texts of bodies.
 METHODS = ("get", "post", "put", "patch")

@@ -20,7 +20,6 @@ from deadweight.checks.protocol import Subject, by_engine, evidence, own_version
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
-from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import golang
 from deadweight_attacks import outcomes, walls
@@ -33,6 +32,7 @@ from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
 from deadweight_attacks.routes import read
 from deadweight_attacks.walls import ALL, wording
+from deadweight_workload import openapi
 
 if TYPE_CHECKING:
     from deadweight.suite.checks import AttackGate

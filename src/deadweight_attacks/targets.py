@@ -6,8 +6,6 @@ import http.client
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from deadweight.checks.api import prepare
-from deadweight.suite import openapi
 from deadweight.suite.checks import HttpRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import NOT_LET_IN
@@ -15,6 +13,8 @@ from deadweight_attacks.lab import Lab
 from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, all_gets, documented, left_out, read, takes_nothing
 from deadweight_attacks.session import OBEYED
 from deadweight_attacks.walls import wording
+from deadweight_workload import openapi
+from deadweight_workload.api import prepare
 
 SECONDS = 8.0
 NOT_THERE = (0, 404, 405)

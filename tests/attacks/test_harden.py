@@ -17,7 +17,6 @@ import yaml
 
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
-from deadweight.checks.api import Api
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, labels
@@ -32,6 +31,7 @@ from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp import floor
 from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
+from deadweight_workload.api import Api
 from tests.support.attack_grounds import castle
 from tests.support.codes import codes, parts, raises
 from tests.support.fault_project import wait_for

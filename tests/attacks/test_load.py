@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.checks.api import Prepared
 from deadweight.engine.http import Answer
 from deadweight_attacks import deliver
 from deadweight_attacks.listeners import Word
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.model import PLACES, places_in
 from deadweight_attacks.request import PRELUDE, Filled, awk_text, holds, put
+from deadweight_workload.api import Prepared
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.trees import shell_script

@@ -6,12 +6,12 @@ import re
 import pytest
 
 from deadweight.builders.table import builder
-from deadweight.checks.api import CHECK as API
 from deadweight.checks.layers import CHECK as LAYERS
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CHECK as RUNS
 from deadweight.sources.settings import record
 from deadweight_attacks import run as attacking
+from deadweight_workload.api import CHECK as API
 from tests.support.attack_grounds import left, only
 from tests.support.builder_site import DEMO, Project, demo
 from tests.support.small_images import forget_image

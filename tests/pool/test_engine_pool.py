@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import MissingError
-from deadweight.checks import api, runs
+from deadweight.checks import runs
 from deadweight.checks.protocol import evidence
 from deadweight.engine.api import Endpoint
 from deadweight.engine.client import Engine
@@ -23,6 +23,7 @@ from deadweight.records.paths import State
 from deadweight.sources.settings import record
 from deadweight_attacks.check import Attacks
 from deadweight_pool.endpoint import ranked, wording
+from deadweight_workload import api
 from tests.support.attack_grounds import ADDS, left
 from tests.support.pool_project import noted
 from tests.support.small_images import reference

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from deadweight._errors import ConfigError
 from deadweight.builders import table
-from deadweight.checks.api import prepare, problems
 from deadweight.checks.layers import allow_list
 from deadweight.checks.vulnerabilities import acceptances
 from deadweight.engine.http import Answer
@@ -23,6 +22,7 @@ from deadweight.engine.options import hardened_for
 from deadweight.project.load_suite import check_suite, load_suite
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
+from deadweight_workload.api import prepare, problems
 from tests.support.codes import raises
 from tests.support.examples import examples
 from tests.support.trees import plug_in

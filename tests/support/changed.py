@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-PACKAGES = ("attacks", "images", "init", "pool", "standins")
+PACKAGES = ("attacks", "images", "init", "pool", "standins", "workload")
 ALWAYS = ("tests/test_house.py", "tests/test_wording.py")  # who imports whom, and what people read
 DOCS = "tests/test_docs.py"
 MAIN = ("origin/main", "main")

@@ -27,7 +27,7 @@ GROUP = _plugins.GROUPS["check"]
 # ``runs`` comes first: it leaves its last container to ``api`` and its start-up time to ``budget``.
 _OURS: dict[str, str] = {
     "runs": "deadweight.checks.runs",
-    "api": "deadweight.checks.api",
+    "api": f"{_packages.TABLE['workload']}.api",
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
     "vulnerabilities": "deadweight.checks.vulnerabilities",

@@ -216,8 +216,12 @@ class AttackGate(values.Record):
 Pack = Literal["breach", "awk", "http"]
 
 
-def _document(text: str, info: ValidationInfo) -> str:
+def _document_path(text: str, info: ValidationInfo) -> str:
     return values.plain_url_path(text) if text.startswith("/") else values.in_project(values.check_path(text), info)
+
+
+Document = Annotated[str, AfterValidator(_document_path)]
+"""A file of the suite's folder, or a path on the service."""
 
 
 class AttacksCheck(values.Record):
@@ -230,7 +234,7 @@ class AttacksCheck(values.Record):
 
     packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
     awk: dict[str, Any] | None = None
-    openapi: Annotated[str, AfterValidator(_document)] | None = None
+    openapi: Document | None = None
     payload_files: tuple[values.RelativePath, ...] = ()
     gates: tuple[AttackGate, ...] = ()
 
@@ -285,8 +289,25 @@ class VulnerabilitiesCheck(values.Record):
         return new_only
 
 
+class TwinCheck(values.Record):
+    """``twin``: the variant behaves as another one, ``of``, or as an image (``image:REF``). ``allow`` are kinds of differences that
+    are accepted, such as ``header server``."""
+
+    of: Annotated[str, StringConstraints(min_length=1)]
+    allow: tuple[str, ...] = ()
+
+
+def _as_list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 class Checks(values.Record):
-    """The ``checks:`` section. A check without a section is not run, except ``runs``, which always is."""
+    """The ``checks:`` section. A check without a section is not run, except ``runs``, which always is.
+
+    ``requests`` are more requests for ``twin`` and ``harden``: HAR files (``traffic.har``) and OpenAPI documents, each a file or,
+    with a slash first, a path on the service. ``holdout`` are the operations (``DELETE /files/{id}``) to judge on what was learned
+    from the others; by default about a third.
+    """
 
     runs: RunsCheck = RunsCheck.model_construct()
     api: tuple[ApiCheck, ...] = ()
@@ -294,4 +315,7 @@ class Checks(values.Record):
     layers: LayersCheck | None = None
     attacks: AttacksCheck | None = None
     vulnerabilities: VulnerabilitiesCheck | None = None
+    twin: TwinCheck | None = None
+    requests: Annotated[tuple[Document, ...], BeforeValidator(_as_list)] = ()
+    holdout: tuple[str, ...] | None = None
     other: dict[str, dict[str, Any]] = {}

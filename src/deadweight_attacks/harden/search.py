@@ -30,7 +30,6 @@ from deadweight.engine.options import (
 )
 from deadweight.engine.seccomp import refused_calls
 from deadweight.records import store
-from deadweight.suite import openapi
 from deadweight.suite.model import criteria_of
 from deadweight_attacks.harden import health_command
 from deadweight_attacks.harden.result import Hardened, Tightest
@@ -52,6 +51,7 @@ from deadweight_attacks.routes import operations, read
 from deadweight_attacks.seccomp.find import Say, find
 from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
+from deadweight_workload import openapi
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

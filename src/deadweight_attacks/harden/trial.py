@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
-from deadweight.checks.api import run_item
 from deadweight.checks.budget import check_limits
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import WATCH_SECONDS
@@ -22,6 +21,7 @@ from deadweight.engine.faults import CannotStart, Ended, translated
 from deadweight.engine.foreground import user_of
 from deadweight.engine.options import RunOptions
 from deadweight_attacks.walls import wording
+from deadweight_workload.api import run_item
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Stopped

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deadweight.suite import openapi
 from deadweight_init.records import Known, wording
 from deadweight_init.tree import TABLES, Tree, aside, joined, line_of
+from deadweight_workload import openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.http import Answer

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from deadweight.suite import openapi
 from deadweight_init.draft import Doubt, Draft, Recorded
 from deadweight_init.languages.sources import TESTS, served_document
 from deadweight_init.prove.observe import LIKELY, NOWHERE, Health, Observation, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
+from deadweight_workload import openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

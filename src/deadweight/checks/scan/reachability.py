@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
-from deadweight.checks.api import prepare, send
+from deadweight._packages import workload
 from deadweight.checks.scan.model import Reach, ScanRow
 from deadweight.checks.scan.trivy import folder
 from deadweight.checks.service import with_last_lines
@@ -124,9 +124,9 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
 
 def _ask(subject: Subject, container: Container, asked: HttpRequest) -> None:
     """One request; what it answers is the ``api`` check's business."""
-    request = prepare(asked, subject.suite.root)
+    request = workload.prepare(asked, subject.suite.root)
     try:
-        send(container, request)
+        workload.send(container, request)
     except (OSError, http.client.HTTPException):
         state, words = container.state(), {"method": request.method, "path": request.path}
         if not state.running:

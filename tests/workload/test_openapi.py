@@ -2,8 +2,8 @@
 
 import pytest
 
-from deadweight.suite import openapi
 from deadweight_attacks.routes import documented
+from deadweight_workload import openapi
 from tests.support.processes import within
 
 

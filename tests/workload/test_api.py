@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from deadweight._errors import UsageError, wording
-from deadweight.checks.api import prepare, problems, subset_problems
 from deadweight.engine.http import Answer
 from deadweight.suite.checks import HttpExpect, HttpRequest
+from deadweight_workload.api import prepare, problems, subset_problems
 from tests.support.codes import parts, raises
 
 

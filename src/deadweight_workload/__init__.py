@@ -1,0 +1,18 @@
+"""Requests to a service: where they come from, which are held out, what was asked, and whether two images answer alike.
+
+Public names are imported on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deadweight_images import public
+
+if TYPE_CHECKING:
+    from deadweight_workload.api import ItemResult, Prepared, came_down, prepare, run_item, send, summed_up
+    from deadweight_workload.model import Ledger, Step, Workload
+    from deadweight_workload.sources import workload_of
+
+if not TYPE_CHECKING:
+    __getattr__ = public(__name__)
