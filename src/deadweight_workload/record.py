@@ -12,15 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, wording as core_wording
+from deadweight._errors import DeadweightError, UsageError, wording as core_wording
 from deadweight.checks.protocol import own_version
+from deadweight.engine.foreground import run_in_foreground
 from deadweight.records.store import write_where_told
 from deadweight_workload import har
 from deadweight_workload.model import operation_of, wording
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
     from deadweight.engine.http import Route
+    from deadweight.engine.options import RunOptions
     from deadweight.suite.checks import HttpRequest
+    from deadweight.suite.model import Variant
 
 SECONDS = 300.0
 MOST_BODY = 64 * 2**20
@@ -55,6 +60,32 @@ class Recording:
         return wording("record.written", file=file, **counts)
 
 
+def record_traffic(
+    engine: Engine,
+    image: str,
+    options: RunOptions,
+    variant: Variant,
+    to: Path,
+    port: int | None,
+    say: Callable[[str], None],
+) -> None:
+    """Run a variant until Ctrl-C with a recording proxy in front of it, and write what it was sent to the HAR file ``to``.
+
+    Raises UsageError for what speaks no HTTP.
+    """
+    if variant.health.kind in ("exit", "grpc"):
+        raise UsageError(wording("record.not_http", variant=variant.name, kind=variant.health.kind))
+    recording = Recording()
+    with contextlib.ExitStack() as stack:
+
+        def listen(container: Container) -> None:
+            where = stack.enter_context(recorded(container.http, recording, port))
+            say(wording("record.listening", variant=variant.name, port=where))
+
+        run_in_foreground(engine, image, options, variant=variant.name, on_line=say, on_start=listen)
+    say(recording.save(to))
+
+
 @contextlib.contextmanager
 def recorded(way: Callable[[], Route], recording: Recording, port: int | None = None) -> Iterator[int]:
     """Listen on 127.0.0.1 at ``port`` (None: any free one), pass every request on and record it; gives the port.
@@ -83,6 +114,7 @@ def recorded(way: Callable[[], Route], recording: Recording, port: int | None = 
 class _Handler(http.server.BaseHTTPRequestHandler):
     way: Callable[[], Route]
     recording: Recording
+    protocol_version = "HTTP/1.1"  # curl waits for "100 Continue" before it sends a large body
 
     def _pass_on(self) -> None:
         length = self.headers.get("Content-Length", "0")

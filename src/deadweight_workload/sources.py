@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 from collections import Counter
@@ -82,7 +83,7 @@ class _Collected:
             self.add(self._linked())
         ordered = sorted(self.steps, key=_place)
         if not ordered:
-            self.note("ledger.add")
+            self.notes.append(wording("ledger.add"))
         return Workload(tuple(_unique(ordered)), tuple(self.known), self.variant.checks.holdout, tuple(self.notes))
 
     def add(self, steps: Iterable[Step], known: Iterable[str] = ()) -> None:
@@ -91,9 +92,6 @@ class _Collected:
         self.steps += new
         self._asked |= {step.operation for step in new}
         self.known |= dict.fromkeys((*known, *(step.operation for step in new)))
-
-    def note(self, code: str, **fields: object) -> None:
-        self.notes.append(wording(code, **fields))
 
     def ask(self, request: HttpRequest) -> Answer | None:
         """None where there is no answer, or no service to ask."""
@@ -126,13 +124,13 @@ class _Collected:
             read = {served[0]: served[1]}
         for name, document in read.items():
             if not openapi.paths(document):
-                self.note("source.no_document", name=name)
+                self.notes.append(wording("source.no_document", name=name))
                 continue
             gets = (it for it in openapi.operations(document) if it.method == "GET" and not LAST.search(it.path))
             asked = [HttpRequest(path=re.sub(r"\{[^/]*?\}", "1", it.path)) for it in gets if it.path.startswith("/")]
             base = openapi.base_of(document, name, asked, self.status)[0] if speaks else None
             if base == openapi.NOWHERE:
-                self.note("source.of_another", name=name)
+                self.notes.append(wording("source.of_another", name=name))
             else:
                 yield name, tuple(openapi.operations(document, base))
 
@@ -144,32 +142,40 @@ class _Collected:
 
     def _generated(self, name: str, operations: Sequence[openapi.Operation]) -> Iterator[Step]:
         if not examples.installed():
-            return self.note("source.no_schemathesis", count=len(operations))
+            self.notes.append(wording("source.no_schemathesis", count=len(operations)))
+            return
         if len(operations) > examples.MOST_OPERATIONS:
-            self.note("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS)
+            self.notes.append(wording("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS))
         own = {f"{it.method} {it.own}": it for it in operations}
-        try:
-            made = list(examples.examples(operations[0].document)) if operations else []
-        except CommandError:
-            return self.note("source.no_examples", name=name)
+        made = list[tuple[str, str, dict[str, Any]]]()
+        with contextlib.suppress(CommandError):
+            made += examples.examples(operations[0].document)
+        if not made:
+            self.notes.append(wording("source.no_examples", name=name))
         for label, kind, fields in made:
-            if (operation := own.get(label)) and (
-                request := _request(fields, operation.path.removesuffix(operation.own))
-            ):
-                yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
+            operation = own.get(label)
+            with contextlib.suppress(ValueError):  # a method or a header that no suite could name
+                if operation is not None and fields:
+                    path = operation.path.removesuffix(operation.own) + fields["path"]
+                    request = HttpRequest.model_validate({**fields, "path": path})
+                    yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
 
     def _recorded(self, file: str) -> Iterator[Step]:
         try:
             recorded = har.read((self.subject.suite.root / file).read_bytes())
         except (OSError, ValueError):
-            return self.note("source.no_har", name=file)
+            self.notes.append(wording("source.no_har", name=file))
+            return
         gets = [it for it in recorded.requests if it.method == "GET" and not LAST.search(it.path)][: openapi.MOST_ASKED]
         if self.container and gets and all(self.status(it) in openapi.NOT_THERE for it in gets):
-            return self.note("source.of_another", name=file)
+            self.notes.append(wording("source.of_another", name=file))
+            return
         if recorded.elsewhere or recorded.unusable:
-            self.note("source.har_left_out", name=file, elsewhere=recorded.elsewhere, unusable=recorded.unusable)
+            self.notes.append(
+                wording("source.har_left_out", name=file, elsewhere=recorded.elsewhere, unusable=recorded.unusable)
+            )
         if any(har.MASK in repr(it) for it in recorded.requests):
-            self.note("source.har_masked", name=file)
+            self.notes.append(wording("source.har_masked", name=file))
         asked = Counter[str]()
         for request in recorded.requests[:MOST_RECORDED]:
             operation = operation_of(request.method, request.path, self.known)
@@ -192,7 +198,7 @@ class _Collected:
         except Interrupted:
             raise
         except (OSError, http.client.HTTPException, DeadweightError, ValueError):
-            self.note("source.no_reflection")
+            self.notes.append(wording("source.no_reflection"))
 
     def _linked(self) -> Iterator[Step]:
         for path, works in crawl(self.get, lambda path: not LAST.search(path)):
@@ -200,13 +206,6 @@ class _Collected:
             self.known.setdefault(operation)
             if works:
                 yield Step(f"{operation} (crawl)", operation, HttpRequest(path=path), source="crawl")
-
-
-def _request(fields: dict[str, Any], base: str) -> HttpRequest | None:
-    try:
-        return HttpRequest.model_validate({**fields, "path": base + fields["path"]})
-    except ValueError:  # a method or a header that no suite could name
-        return None
 
 
 def _place(step: Step) -> tuple[int, int]:
