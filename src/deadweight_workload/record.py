@@ -49,14 +49,11 @@ class Recording:
             at = datetime.fromtimestamp(began, UTC).isoformat(timespec="milliseconds")
             self._exchanges.append((request, at, time.time() - began, status, kind))
 
-    @property
-    def operations(self) -> int:
-        return len({operation_of(request.method, request.path) for request, *_ in self._exchanges})
-
     def save(self, file: Path) -> str:
         """Write the HAR file, whole or not at all; gives what is to be told of it."""
         write_where_told(file, har.document(self._exchanges, own_version()))
-        counts = {"requests": len(self._exchanges), "operations": self.operations, "unusable": self.unusable}
+        operations = {operation_of(request.method, request.path) for request, *_ in self._exchanges}
+        counts = {"requests": len(self._exchanges), "operations": len(operations), "unusable": self.unusable}
         return wording("record.written", file=file, **counts)
 
 
@@ -103,7 +100,6 @@ def recorded(way: Callable[[], Route], recording: Recording, port: int | None = 
     except OSError as error:
         raise DeadweightError(core_wording("engine.port_in_use", port=port, problem=error.strerror)) from error
     with server:
-        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, name="record", daemon=True).start()
         try:
             yield int(server.server_address[1])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight._log_excerpt import plain
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.http import Answer
 from deadweight_workload import answers
@@ -118,7 +119,7 @@ def _notes(left_out: Mapping[str, str], rejoined: Sequence[str]) -> Iterator[str
 
 
 def _shown(names: Sequence[str]) -> str:
-    return ", ".join([*names[:SHOWN], *(["…"] if len(names) > SHOWN else [])])
+    return plain(", ".join([*names[:SHOWN], *(["…"] if len(names) > SHOWN else [])]))
 
 
 def _outcomes(subject: Subject, options: RunOptions, steps: Sequence[Step]) -> dict[str, _Outcome]:

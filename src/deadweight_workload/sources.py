@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import CommandError, DeadweightError, Interrupted
+from deadweight.engine.health import call_grpc
 from deadweight.suite.checks import HttpRequest
 from deadweight_workload import examples, grpc, har, openapi
 from deadweight_workload.api import prepare, send
@@ -105,10 +106,8 @@ class _Collected:
             return None
 
     def get(self, path: str) -> Answer | None:
-        try:
-            return self.ask(HttpRequest(path=path))
-        except ValueError:  # no path that a suite could name
-            return None
+        request = _get(path)
+        return None if request is None else self.ask(request)
 
     def status(self, request: HttpRequest) -> int:
         answer = self.ask(request)
@@ -123,11 +122,13 @@ class _Collected:
         if not named and speaks and (served := openapi.served(self.get)):
             read = {served[0]: served[1]}
         for name, document in read.items():
-            if not openapi.paths(document):
+            if not (known := tuple(openapi.operations(document))):
                 self.notes.append(wording("source.no_document", name=name))
                 continue
-            gets = (it for it in openapi.operations(document) if it.method == "GET" and not LAST.search(it.path))
-            asked = [HttpRequest(path=re.sub(r"\{[^/]*?\}", "1", it.path)) for it in gets if it.path.startswith("/")]
+            gets = (
+                re.sub(r"\{[^/]*?\}", "1", it.path) for it in known if it.method == "GET" and not LAST.search(it.path)
+            )
+            asked = filter(None, map(_get, gets))
             base = openapi.base_of(document, name, asked, self.status)[0] if speaks else None
             if base == openapi.NOWHERE:
                 self.notes.append(wording("source.of_another", name=name))
@@ -162,7 +163,7 @@ class _Collected:
 
     def _recorded(self, file: str) -> Iterator[Step]:
         try:
-            recorded = har.read((self.subject.suite.root / file).read_bytes())
+            recorded = har.read(self.subject.suite.root / file)
         except (OSError, ValueError):
             self.notes.append(wording("source.no_har", name=file))
             return
@@ -184,13 +185,10 @@ class _Collected:
                 yield Step(f"{operation} (har)", operation, request, source="har")
 
     def _reflected(self, container: Container) -> Iterator[Step]:
-        def call(path: str, frames: bytes) -> bytes:
-            body = frames.decode()
-            request = grpc.request(path).model_copy(update={"body": body})
-            return send(container, prepare(request, self.subject.suite.root), SECONDS, MOST_BYTES).body
-
         try:
-            for path, unary in grpc.methods(call):
+            for path, unary in grpc.methods(
+                lambda path, sent: call_grpc(container.http(), path, sent, SECONDS, MOST_BYTES)[1]
+            ):
                 operation = operation_of("POST", path, (f"POST {path}",))
                 self.known[operation] = None
                 if unary and not LAST.search(path):
@@ -208,6 +206,14 @@ class _Collected:
                 yield Step(f"{operation} (crawl)", operation, HttpRequest(path=path), source="crawl")
 
 
+def _get(path: str) -> HttpRequest | None:
+    """None for a path that no suite could name."""
+    try:
+        return HttpRequest(path=path)
+    except ValueError:
+        return None
+
+
 def _place(step: Step) -> tuple[int, int]:
     """The suite's own first, as they stand. Of the others: what builds state, upper collections first; what reads it; what deletes;
     what may end all. Recorded ones stay in their order."""
@@ -215,8 +221,7 @@ def _place(step: Step) -> tuple[int, int]:
         return -1, 0
     if LAST.search(step.operation):
         return _BUILDS["DELETE"] + 1, 0
-    rank = _OTHERS if step.source == "har" else _BUILDS.get(step.request.method, _OTHERS)
-    rank = _OTHERS if step.source == "grpc" else rank
+    rank = _BUILDS.get(step.request.method, _OTHERS) if step.source == "openapi" else _OTHERS
     return rank, step.operation.count("{") if rank < _OTHERS else 0
 
 
