@@ -12,7 +12,7 @@ from deadweight_images import public
 if TYPE_CHECKING:
     from deadweight_workload.api import ItemResult, Prepared, came_down, prepare, run_item, send, summed_up
     from deadweight_workload.model import Ledger, Step, Workload
-    from deadweight_workload.sources import workload_of
+    from deadweight_workload.sources import suite_workload, workload_of
 
 if not TYPE_CHECKING:
     __getattr__ = public(__name__)

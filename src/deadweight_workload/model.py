@@ -54,11 +54,15 @@ class Ledger:
     unasked: tuple[str, ...] = ()
 
     @property
+    def asked(self) -> int:
+        return self.learned + self.judged
+
+    @property
     def known(self) -> int:
-        return self.learned + self.judged + len(self.unasked)
+        return self.asked + len(self.unasked)
 
     def __str__(self) -> str:
-        if not self.learned + self.judged:
+        if not self.asked:
             return wording("ledger.nothing")
         code = "ledger.asked" if self.judged else "ledger.too_few"
         counts = {"learned": self.learned, "judged": self.judged, "unasked": len(self.unasked)}

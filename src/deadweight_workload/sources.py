@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight_workload.model import Step, Workload, operation_of
@@ -18,6 +19,12 @@ def suite_steps(variant: Variant, templates: tuple[str, ...] = ()) -> tuple[Step
         Step(item.name, operation_of(item.request.method, item.request.path, templates), item.request, item.expect)
         for item in variant.checks.api
     )
+
+
+def suite_workload(subject: Subject) -> Workload:
+    """The requests of the ``api`` check, with all operations that the suite's documents name."""
+    whole = workload_of(subject)
+    return replace(whole, steps=tuple(step for step in whole.steps if step.source == "suite"))
 
 
 def workload_of(subject: Subject, container: Container | None = None) -> Workload:  # noqa: ARG001

@@ -332,7 +332,7 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
-    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
+    reach = model.Reachability("measured", reachable=0, dead_weight=7, operations=16)
     scan = replace(scanned(7), copies=140, reachability=reach)
     unknown = replace(scan, coverage=model.Coverage("covered", "not_covered"))
     go, java = (samples.variant(vulnerabilities=record) for record in (scan, unknown))
@@ -340,7 +340,7 @@ def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not
     (title,) = [field.title for field in COLUMNS if field.key == "reach"]
     for text in (page.lower().replace("\n", " ") for page in texts):
         assert title.lower().partition(" / ")[2] in text
-    assert "0 / 7 (16 requests)" in texts[0]
+    assert "0 / 7 (16 operations)" in texts[0]
     assert column(samples.report({"go": go, "java": java}), "reach") == {"go": "0 / 7", "java": figures.NOTHING}
 
 

@@ -11,6 +11,7 @@ from deadweight.checks.vulnerabilities import severity_gates
 from deadweight.engine import sidecars
 from deadweight.engine.seccomp import profile
 from deadweight.suite.checks import VulnerabilitiesCheck
+from deadweight_workload.model import Ledger
 from tests.support.codes import codes
 from tests.support.small_project import built_subject, write_suite
 
@@ -100,7 +101,9 @@ def test_which_findings_are_in_touched_files(row, flag):
 
 def test_kernel_headers_are_in_no_count_of_reached_and_dead():
     rows = [finding("kernel_headers", "linux-libc-dev"), *(finding("os", name) for name in ("used", "unused", "odd"))]
-    figures = reachability.reachability((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
+    figures = reachability.reachability(
+        (False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), Ledger(3, 0)
+    )
     assert (figures.reachable, figures.dead_weight, figures.undecided) == (1, 1, 1)
 
 
@@ -124,7 +127,10 @@ def test_a_gate_counts_each_once():
 
 def test_one_touched_copy_is_enough_and_none_is_not_touched():
     seen = Observation("k", ("/usr/bin/0",), ("/usr/bin/0",))
-    figures = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
-    assert (figures.reachable, figures.dead_weight, figures.undecided, figures.requests) == (1, 1, 0, 16)
-    unsure = reachability.reachability((None, *[False] * 19), COPIES, seen, 16)
+    figures = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, Ledger(4, 2))
+    assert (figures.reachable, figures.dead_weight, figures.undecided, figures.operations) == (1, 1, 0, 6)
+    assert figures.held_out_added is None
+    fewer = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, Ledger(4, 2), [False] * 21)
+    assert fewer.held_out_added == 1
+    unsure = reachability.reachability((None, *[False] * 19), COPIES, seen, Ledger(4, 2))
     assert (unsure.reachable, unsure.dead_weight, unsure.undecided) == (0, 0, 1)
