@@ -376,13 +376,17 @@ class View:
 
 
 def _figure_notes(ladder: Ladder) -> Iterator[str]:
-    """What a reader of a ladder must know of attacks, and who starts faster if that can be told: ranges that overlap are no
-    difference."""
+    """What a reader of a ladder must know of attacks and requests, and who starts faster if that can be told: ranges that overlap
+    are no difference."""
     records = {row.variant: row.record for row in ladder.rows}
     if split := next(filter(None, (record.attack_split for record in records.values())), None):
         apart = f"; {split.not_handed_in} on what is never handed in are apart" if split.not_handed_in else ""
         tried = figures.plural(split.of, "attack")
         yield f"{ladder.title}: attacks stopped are of the {tried} measured for all its variants{apart}."
+    ledgers = [record.checks["api"].evidence.get("ledger") for record in records.values() if "api" in record.checks]
+    if ledger := next(filter(None, ledgers), None):
+        counts = {"known": ledger["operations_known"], "unasked": len(ledger["never_asked"])}
+        yield wording("report.ledger", ladder=ladder.title, asked=counts["known"] - counts["unasked"], **counts)
     timed = {
         name: record
         for name, record in records.items()
