@@ -353,3 +353,14 @@ def test_no_order_to_a_terminal_or_of_direction_reaches_a_page_or_terminal() -> 
     report = samples.report({"a": samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)})
     for text in (*everywhere(report), render_html(report)):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+
+
+def test_a_regression_is_part_of_the_one_verdict() -> None:
+    """The banner stayed green above "1 regression"."""
+    checks = {"runs": model.CheckRecord("pass", True, "it runs")}
+    small, large = (samples.report({"a": samples.variant(size, checks=checks)}) for size in (9_000_000, 90_000_000))
+    changed = compare(small, large)
+    judged = verdict(large, changed)
+    assert (bool(changed.regressions), verdict(large).status, judged.status) == (True, "pass", "fail")
+    for text in (render_markdown(large, changed=changed), render_html(large, changed=changed)):
+        assert str(judged.title) in text
