@@ -177,6 +177,9 @@ def severity_gates(
             shown = "" if held else f": {named[:120]}"
             reason = wording("scan.severity_limit", count=len(rows), kind=kind, limit=limit, ids=shown)
             yield Gate(f"max.{severity}", held, reason)
+    unrated = sum(row.severity == "unknown" for row in counted)
+    if unrated and asked.max and "unknown" not in asked.max:  # such a gate would pass whatever they are
+        yield Gate("severities", False, wording("scan.unrated", count=unrated), warning=True)
 
 
 def _exception_gates(accepted: Sequence[Acceptance], used: Sequence[Acceptance | None]) -> Iterator[Gate]:

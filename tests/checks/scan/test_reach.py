@@ -125,6 +125,16 @@ def test_a_gate_counts_each_once():
     assert gate.held
 
 
+def test_findings_without_a_severity_are_told_beside_a_limit_on_severities():
+    """A limit on critical ones passed, whatever they were."""
+    unrated = [replace(ROW, severity="unknown")]
+    gates = severity_gates(VulnerabilitiesCheck(max={"critical": 0}), unrated, None)
+    assert [(gate.name, gate.held, gate.warning) for gate in gates] == [
+        ("max.critical", True, False), ("severities", False, True),
+    ]  # fmt: skip
+    assert all(gate.held for gate in severity_gates(VulnerabilitiesCheck(max={"unknown": 1}), unrated, None))
+
+
 def test_one_touched_copy_is_enough_and_none_is_not_touched():
     seen = Observation("k", ("/usr/bin/0",), ("/usr/bin/0",))
     figures = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, Ledger(4, 2))
