@@ -27,7 +27,7 @@ def render_markdown(
     report: Report, pictures: Mapping[str, str] | None = None, changed: Comparison | None = None
 ) -> str:
     """``report.md``, at most ``LIMIT_BYTES``. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
-    seen = View(report, changed)
+    seen = View(report, len(changed.regressions) if changed else 0)
     text = render_template(
         "report.md.j2",
         report=report,

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import Ladder, is_root, ladders, size_of, startup_differs
-
-if TYPE_CHECKING:
-    from deadweight.report.compare import Comparison
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -219,10 +216,9 @@ class Verdict:
     stand_ins: str
 
 
-def verdict(report: Report, changed: Comparison | None = None) -> Verdict:
-    """All of it, for any report. ``changed``: since an earlier one, whose regressions fail too."""
+def verdict(report: Report, worse: int = 0) -> Verdict:
+    """All of it, for any report. ``worse``: the number of regressions since an earlier one, which fail too."""
     failures, gaps = tuple(_failures(report)), tuple(_gaps(report))
-    worse = len(changed.regressions) if changed else 0
     title, stories = _title(report, failures, gaps, worse), tuple(_stories(report))
     status: Literal["pass", "gaps", "fail"] = "fail" if failures or worse else "gaps" if gaps else "pass"
     return Verdict(status, title, _counts(report), failures, gaps, findings(report), stories, stand_ins(report))
@@ -357,14 +353,14 @@ HISTORY_COLUMNS = 6
 class View:
     """A report, ready to be put into words. Sections without evidence are empty and not shown."""
 
-    def __init__(self, report: Report, changed: Comparison | None = None) -> None:
+    def __init__(self, report: Report, worse: int = 0) -> None:
         variants = report.variants
         scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
         self.ladders = ladders(report)
         self.sources = tuple(dict.fromkeys(record.reference.source for record in variants.values() if record.reference))
         self.build_note = _build_note(report)
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
-        self.verdict = verdict(report, changed)
+        self.verdict = verdict(report, worse)
         self.winners = {  # by variant, the label beside its name
             finding.winner: f"ship, {figures.listed(finding.unknown)} not known" if finding.unknown else "ship"
             for finding in self.verdict.findings
