@@ -22,6 +22,7 @@ from deadweight.checks.protocol import Check, Subject, by_engine, evidence
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
+from deadweight.engine.health import call_grpc
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
@@ -157,6 +158,8 @@ def _cut(value: Any) -> str:
 
 
 ANSWER_SECONDS = 60.0
+GRPC = "application/grpc"
+"""The content type that makes a request a gRPC call; its body is one message in gRPC's frame."""
 
 
 @dataclass(frozen=True)
@@ -253,10 +256,21 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     )
 
 
-def send(container: Container, request: Prepared) -> Answer:
-    """Raises OSError, HTTPException, Ended."""
-    return container.http(request.port).request(
-        request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
+def send(
+    container: Container, request: Prepared, seconds: float = ANSWER_SECONDS, most: int = MAX_BODY_BYTES
+) -> Answer:
+    """The answer within so many seconds, of its body at most so many bytes. A gRPC call's has the status among its headers.
+
+    Raises OSError, HTTPException, Ended.
+    """
+    route = container.http(request.port)
+    if GRPC in request.headers.values():
+        started = time.monotonic()
+        headers, body = call_grpc(route, request.path, request.body or b"", seconds, most)
+        status = int(headers.get(":status", 0))
+        return Answer(status, headers, body, time.monotonic() - started)
+    return route.request(
+        request.method, request.path, headers=request.headers, body=request.body, timeout=seconds, most=most
     )
 
 
