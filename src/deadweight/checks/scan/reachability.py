@@ -7,12 +7,13 @@ seen, and nothing is known about functions inside a package.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
 from deadweight._packages import workload
@@ -42,21 +43,30 @@ def watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     """What was opened, and what of it was executed, while the service came up and was sent all requests of its ``api`` check.
 
     Raises CannotWatch where that is not told, DeadweightError where the service does not come up."""
+    with watching(subject) as (container, heard):
+        readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
+        seen = heard()
+        if not readiness.healthy:
+            raise DeadweightError(readiness.reason)
+        for item in subject.variant.checks.api:
+            _ask(subject, container, item.request)
+        seen = heard()
+        return seen.opened, seen.executed
+
+
+@contextlib.contextmanager
+def watching(subject: Subject, setting: str = FILES) -> Iterator[tuple[Container, Callable[[], Seen]]]:
+    """The service, started under the recorder, and what tells which files were touched so far; with LOOKS also those that it only
+    asked for. Raises as ``watched`` does."""
     engine, image = subject.engine(), subject.engine_image()
     # a profile of the suite's may forbid the recorder's filter
     options = subject.service.options().but(seccomp="default")
-    options, name = recording(roomier(options), argv(engine.images.need(image), options), FILES)
+    options, name = recording(roomier(options), argv(engine.images.need(image), options), setting)
     packed = engine.recorders.packed(image)
     with engine.start(packed, options, variant=subject.variant.name) as container:
         try:
             with engine.recorders.listening(container, name, WATCH) as heard:
-                readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
-                if not readiness.healthy:
-                    _files(heard.line())
-                    raise DeadweightError(readiness.reason)
-                for item in subject.variant.checks.api:
-                    _ask(subject, container, item.request)
-                return _files(heard.line())
+                yield container, lambda: _seen(heard.line())
         except Interrupted:
             raise
         except DeadweightError as error:
@@ -74,14 +84,22 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     return DeadweightError(with_last_lines(ended, container))
 
 
-def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
+class Seen(NamedTuple):
+    """Paths of files that were opened, those of them that were executed, and names that led to no file."""
+
+    opened: frozenset[str]
+    executed: frozenset[str]
+    missed: frozenset[str]
+
+
+def _seen(line: bytes) -> Seen:
     record = json.loads(line)
     trouble = record["trouble"] or ("" if record["executed"] else wording("scan.no_program_seen"))
     if record["untold"]:
         raise CannotWatch(wording("scan.kernel_tells_nothing", problem=record["untold"]))
     if trouble:
         raise CannotWatch(wording("scan.files_not_seen", problem=trouble))
-    return frozenset(record["opened"]), frozenset(record["executed"])
+    return Seen(*(frozenset(record[name]) for name in Seen._fields))
 
 
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
