@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from deadweight import _disk, _run, _signals
     from deadweight._log_excerpt import coloured, plain
-    from deadweight._packages import attacks, init
+    from deadweight._packages import attacks, init, workload
     from deadweight.builders.variants import DockerfileVariant
     from deadweight.checks import layers, runner, service, table
     from deadweight.checks.scan import database, sbom
