@@ -247,7 +247,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     if not base:
         return wording("refused.unknown_layers")
     try:
-        opened, executed = watched(subject, suite_workload(subject).steps)
+        (seen,) = watched(subject, suite_workload(subject).steps)
     except CannotWatch as reason:
         return str(reason)
     except Interrupted:
@@ -256,7 +256,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
         return wording("refused.unwatchable", reason=first_line(error.message))
     finally:
         subject.service.close()
-    return runtime_files(subject.archive(), base, opened, executed)
+    return runtime_files(subject.archive(), base, seen.opened, seen.executed)
 
 
 def _gate(proof: Proof, name: str) -> None:

@@ -8,12 +8,13 @@ operations that are held out (``deadweight_workload``), and what these add is to
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError, wording
 from deadweight._packages import workload
@@ -39,25 +40,36 @@ class CannotWatch(Exception):
 # not, nor what a health check starts in the container. It works the same for root and for everybody else, on every engine.
 
 
-def watched(subject: Subject, steps: Sequence[workload.Step]) -> tuple[frozenset[str], frozenset[str]]:
-    """What was opened, and what of it was executed, while the service came up and was sent these requests.
+def watched(subject: Subject, *parts: Sequence[workload.Step]) -> list[Seen]:
+    """What was opened, and what of it was executed, by the end of each part of the requests.
 
     Raises CannotWatch where that is not told, DeadweightError where the service does not come up."""
+    with watching(subject) as (container, heard):
+        readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
+        if not readiness.healthy:
+            heard()
+            raise DeadweightError(readiness.reason)
+        seen = []
+        for steps in parts:
+            for step in steps:
+                _ask(subject, container, step.request)
+            seen.append(heard())
+        return seen
+
+
+@contextlib.contextmanager
+def watching(subject: Subject, setting: str = FILES) -> Iterator[tuple[Container, Callable[[], Seen]]]:
+    """The service, started under the recorder, and what tells which files were touched so far; with LOOKS also those that it only
+    asked for. Raises as ``watched`` does."""
     engine, image = subject.engine(), subject.engine_image()
     # a profile of the suite's may forbid the recorder's filter
     options = subject.service.options().but(seccomp="default")
-    options, name = recording(roomier(options), argv(engine.images.need(image), options), FILES)
+    options, name = recording(roomier(options), argv(engine.images.need(image), options), setting)
     packed = engine.recorders.packed(image)
     with engine.start(packed, options, variant=subject.variant.name) as container:
         try:
             with engine.recorders.listening(container, name, WATCH) as heard:
-                readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
-                if not readiness.healthy:
-                    _files(heard.line())
-                    raise DeadweightError(readiness.reason)
-                for step in steps:
-                    _ask(subject, container, step.request)
-                return _files(heard.line())
+                yield container, lambda: _seen(heard.line())
         except Interrupted:
             raise
         except DeadweightError as error:
@@ -75,14 +87,22 @@ def _better(error: DeadweightError, container: Container) -> Exception:
     return DeadweightError(with_last_lines(ended, container))
 
 
-def _files(line: bytes) -> tuple[frozenset[str], frozenset[str]]:
+class Seen(NamedTuple):
+    """Paths of files that were opened, those of them that were executed, and names that led to no file."""
+
+    opened: frozenset[str]
+    executed: frozenset[str]
+    missed: frozenset[str]
+
+
+def _seen(line: bytes) -> Seen:
     record = json.loads(line)
     trouble = record["trouble"] or ("" if record["executed"] else wording("scan.no_program_seen"))
     if record["untold"]:
         raise CannotWatch(wording("scan.kernel_tells_nothing", problem=record["untold"]))
     if trouble:
         raise CannotWatch(wording("scan.files_not_seen", problem=trouble))
-    return frozenset(record["opened"]), frozenset(record["executed"])
+    return Seen(*(frozenset(record[name]) for name in Seen._fields))
 
 
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
@@ -112,9 +132,8 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     if not may_run:
         return wording("scan.not_run_yet", variant=subject.variant.name)
     try:
-        asked_now = workload.suite_workload(subject)
-        opened, executed = watched(subject, asked_now.steps)
-        learned = frozenset[str]().union(*watched(subject, asked_now.learn)) if asked_now.judge else frozenset[str]()
+        work = workload.suite_workload(subject)
+        first, *rest = watched(subject, work.learn, *([work.judge] if work.judge else []))
     except CannotWatch as reason:
         message: str = reason.args[0]
         return message
@@ -122,7 +141,8 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
         raise
     except DeadweightError as error:
         return wording("scan.service_not_run", problem=" ".join(error.message.split()))
-    observation = Observation(key, *(tuple(sorted(paths)) for paths in (opened, executed, learned)))
+    whole, learned = (rest[0], first.opened | first.executed) if rest else (first, frozenset[str]())
+    observation = Observation(key, *(tuple(sorted(paths)) for paths in (whole.opened, whole.executed, learned)))
     store.save(observation, file)
     return observation
 
