@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from deadweight_workload.model import Ledger, Step, Workload
     from deadweight_workload.record import Recording, record_traffic, recorded
     from deadweight_workload.settle import settled
-    from deadweight_workload.sources import workload_of
+    from deadweight_workload.sources import suite_workload, workload_of
+    from deadweight_workload.twin.check import lines, twin
+    from deadweight_workload.twin.compare import Cause, Comparison, Difference
+    from deadweight_workload.twin.named import compared
 
 if not TYPE_CHECKING:
     __getattr__ = public(__name__)

@@ -1,7 +1,7 @@
 """Run the ``api`` check: send HTTP requests to the service and compare the responses.
 
 Evidence data: ``items``, one per request: ``name``, ``status`` (pass, fail), ``reason``, ``seconds``, ``http_status`` (None
-without a response), ``request`` (method and path).
+without a response), ``request`` (method and path); ``ledger``: how many operations these ask, and the known ones that nothing asks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from deadweight._errors import UsageError, joined
 from deadweight._log_excerpt import plain
-from deadweight._packages import attacks
+from deadweight._packages import attacks, workload
 from deadweight.checks.protocol import Check, Subject, by_engine, evidence
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
@@ -218,7 +218,10 @@ def summed_up(subject: Subject, results: Sequence[ItemResult], started: float) -
     if failed:
         reason = joined(reason, f"{failed[0].name}: {failed[0].reason}")
     status: Status = "fail" if failed else "pass"
-    data = {"items": [asdict(result) for result in results]}
+    ledger = workload.suite_workload(subject).ledger()
+    if ledger.unasked:
+        reason = joined(reason, wording("checks.operations_asked", asked=ledger.asked, known=ledger.known))
+    data = {"items": [asdict(result) for result in results], "ledger": ledger.document()}
     return evidence(subject, "api", status, reason, provenance=by_engine(subject), started=started, data=data)
 
 

@@ -55,11 +55,15 @@ class Ledger:
     job: bool = False
 
     @property
+    def asked(self) -> int:
+        return self.learned + self.judged
+
+    @property
     def known(self) -> int:
-        return self.learned + self.judged + len(self.unasked)
+        return self.asked + len(self.unasked)
 
     def __str__(self) -> str:
-        if not self.learned + self.judged:
+        if not self.asked:
             return wording("ledger.job" if self.job else "ledger.nothing")
         rest = {"unasked": len(self.unasked), "known": self.known}
         if self.judged:

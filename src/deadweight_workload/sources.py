@@ -48,6 +48,15 @@ def suite_steps(variant: Variant, templates: Iterable[str] = ()) -> tuple[Step, 
     )
 
 
+def suite_workload(subject: Subject) -> Workload:
+    """The requests of the ``api`` check, with all operations that the suite's documents name."""
+    documents = _Collected(subject, None).documents(speaks=False)
+    described = {str(operation): None for _, operations in documents for operation in operations}
+    steps = suite_steps(subject.variant, described)
+    known = (*described, *(step.operation for step in steps))
+    return Workload(steps, tuple(dict.fromkeys(known)), subject.variant.checks.holdout)
+
+
 def workload_of(subject: Subject, container: Container | None = None) -> Workload:
     """All requests that are known for this variant. ``container`` is the service, up and in the suite's own posture: None leaves
     out what only it can tell. A source that cannot be read is told in ``notes``."""
@@ -69,7 +78,7 @@ class _Collected:
 
     def workload(self) -> Workload:
         speaks = self.variant.health.kind != "grpc" and self.get("/") is not None
-        documents = list(self._documents(speaks))
+        documents = list(self.documents(speaks=speaks))
         described = {str(operation): None for _, operations in documents for operation in operations}
         suite = suite_steps(self.variant, described)
         self.add(suite, (step.operation for step in suite))
@@ -113,7 +122,7 @@ class _Collected:
         answer = self.ask(request)
         return 0 if answer is None else answer.status
 
-    def _documents(self, speaks: bool) -> Iterator[tuple[str, Sequence[openapi.Operation]]]:
+    def documents(self, *, speaks: bool) -> Iterator[tuple[str, Sequence[openapi.Operation]]]:
         """Each with its name; one whose operations are not this service's is told, and left out."""
         checks = self.variant.checks
         named = dict.fromkeys(name for name in checks.requests if not name.endswith(".har"))

@@ -28,6 +28,7 @@ class Subject:
     ``engine_image`` gives the image's reference in the engine, loading the archive first where it is not there.
     ``need_image`` gives the image of one of ``run.needs``, by its name.
     ``subject_of`` gives another variant's subject (for ``smaller_than``), or None where it is not built.
+    ``public_image`` gives any public image's reference in the engine, fetched where it is not there.
     ``place`` is the engine's name in the pool, empty where there is one engine alone.
     ``service`` is the hardened container that the checks share; whoever runs the checks closes it (``runner.run_checks`` does).
     """
@@ -43,6 +44,7 @@ class Subject:
     need_image: Callable[[str], str]
     say: Callable[[str], None] = lambda _line: None
     place: str = ""
+    public_image: Callable[[str], str] = str
     service: Service = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

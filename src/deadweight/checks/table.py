@@ -28,6 +28,7 @@ GROUP = _plugins.GROUPS["check"]
 _OURS: dict[str, str] = {
     "runs": "deadweight.checks.runs",
     "api": f"{_packages.TABLE['workload']}.api",
+    "twin": f"{_packages.TABLE['workload']}.twin.check",
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
     "vulnerabilities": "deadweight.checks.vulnerabilities",

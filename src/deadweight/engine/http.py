@@ -20,19 +20,25 @@ from deadweight._errors import Interrupted
 from deadweight.engine import netns
 
 MAX_BODY_BYTES = 64 * 2**20
+CHUNK_BYTES = 2**20
+PAUSE_SECONDS = 0.1
 HEEDED_SECONDS = 0.1
 """Who waits for an answer looks so often whether a signal has ended us."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer. Header names are in lower case; ``truncated`` where the body is longer than what was to be read of it."""
+    """An HTTP answer. Header names are in lower case; ``truncated`` where the body is longer than what was to be read of it.
+
+    ``cookies`` are all ``Set-Cookie`` headers, ``pauses`` how often nothing of the body came for ``PAUSE_SECONDS``."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     seconds: float
     truncated: bool = False
+    cookies: tuple[str, ...] = ()
+    pauses: int = 0
 
     def text(self) -> str:
         return self.body.decode("utf-8", errors="replace")
@@ -93,14 +99,26 @@ class Route:
                 connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
             response = connection.getresponse()
             with response:
-                content = response.read(most + 1)
+                content, pauses = _read(response, most + 1)
                 if response.length and len(content) <= most:
                     raise http.client.IncompleteRead(content, response.length)
                 names = {name.lower(): value for name, value in response.getheaders()}
-                status = response.status
+                status, cookies = response.status, tuple(response.headers.get_all("Set-Cookie", ()))
         finally:
             connection.close()
-        return Answer(status, names, content[:most], time.monotonic() - started, truncated=len(content) > most)
+        seconds = time.monotonic() - started
+        return Answer(status, names, content[:most], seconds, len(content) > most, cookies, pauses)
+
+
+def _read(response: http.client.HTTPResponse, most: int) -> tuple[bytes, int]:
+    """So much of a body, or all, and how often it paused."""
+    content, pauses, last = bytearray(), 0, time.monotonic()
+    while len(content) < most and (piece := response.read1(min(most - len(content), CHUNK_BYTES))):
+        now = time.monotonic()
+        pauses += bool(content) and now - last >= PAUSE_SECONDS
+        content += piece
+        last = now
+    return bytes(content), pauses
 
 
 class _Connection(http.client.HTTPConnection):

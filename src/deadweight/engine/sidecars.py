@@ -287,8 +287,8 @@ class Packing:
 RECORDER = Path(__file__).with_name("recorder")
 TARGET = "/.deadweight-recorder"
 TALLY, WATCH = "tally", "watch"
-FILES = "files"
-"""What is told of in place of all calls (``recorder/main.go``)."""
+FILES, LOOKS = "files", "looks"
+"""What is told of in place of all calls (``recorder/main.go``): what opens a file, or also what looks whether there is one."""
 JOIN_SECONDS, ANSWER_SECONDS = 90.0, 30.0
 NOTED_SECONDS = 5.0
 BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16

@@ -80,6 +80,7 @@ class OnEngine:
             subject_of=self._subject_of,
             need_image=lambda name: self.need_image(variant, name),
             place=self.place,
+            public_image=self.public_image,
         )
 
     def _subject_of(self, name: str) -> Subject | None:
@@ -116,12 +117,17 @@ class OnEngine:
         if need.variant is not None:
             return self.image(next(variant for variant in project.suite.variants if variant.name == need.variant))
         assert need.image is not None
+        return self.public_image(need.image)
+
+    def public_image(self, image: str) -> str:
+        """Any public image in the engine, as the source has it. Raises NoBase."""
         with self._needing:  # variants are checked side by side, and the source makes a stand-in once
-            if need.image not in self._need_images:
+            if image not in self._need_images:
+                project = self._project
                 with locked(project.state, project.say):
-                    project.source.prepare((need.image,), apk=False, say=project.say)
-                self._need_images[need.image] = self.engine().images.pull(project.source.base(need.image).resolved)
-        return self._need_images[need.image]
+                    project.source.prepare((image,), apk=False, say=project.say)
+                self._need_images[image] = self.engine().images.pull(project.source.base(image).resolved)
+        return self._need_images[image]
 
 
 def refuse_no_profile(suite: Suite, variant: Variant) -> None:

@@ -100,6 +100,8 @@ def _check_others(document: Document, place: Callable[[Key], Key], suite: Suite,
     """What names a variant names another one of this suite; what a needed one needs in turn is not started."""
     budget = variant.checks.budget
     named: dict[Key, str | None] = {("checks", "budget", "smaller_than"): budget.smaller_than if budget else None}
+    twin = variant.checks.twin.of if variant.checks.twin else "image:"
+    named["checks", "twin", "of"] = None if twin.startswith("image:") else twin
     named |= {("run", "needs", name, "variant"): need.variant for name, need in variant.run.needs.items()}
     for location, other in named.items():
         if other == variant.name:

@@ -43,7 +43,8 @@ const (
 	give = syscall.BPF_RET | syscall.BPF_K
 )
 
-// filterFor gives a filter that tells of the calls on files alone (`files`), or of every call but those with these numbers. Of sendmsg
+// filterFor gives a filter that tells of the calls on files alone (`files`; `looks`: of those too that only ask whether one is
+// there), or of every call but those with these numbers. Of sendmsg
 // on one socket it never tells: by that, the other side is handed what it tells of.
 func filterFor(socket int, told string) ([]syscall.SockFilter, error) {
 	filter := []syscall.SockFilter{
@@ -52,8 +53,12 @@ func filterFor(socket int, told string) ([]syscall.SockFilter, error) {
 		{Code: give, K: allow},
 		{Code: load, K: 0}, // .nr
 	}
-	if told == "files" {
-		for _, number := range onFiles {
+	if told == "files" || told == "looks" {
+		numbers := onFiles
+		if told == "looks" {
+			numbers = append(numbers, onNames...)
+		}
+		for _, number := range numbers {
 			filter = append(filter, syscall.SockFilter{Code: same, K: number, Jf: 1}, syscall.SockFilter{Code: give, K: notify})
 		}
 		return append(filter, syscall.SockFilter{Code: give, K: allow}), nil

@@ -3,11 +3,11 @@
 //
 // `recorder record SOCKET CALLS PROGRAM WORD…` hands what its filter tells of to whoever stands at SOCKET, and becomes PROGRAM. CALLS
 // are numbers, with commas between, of calls that it does not tell of: of what is known to be made a thousand times. `files` instead
-// has it tell of the calls alone that open or execute a file.
+// has it tell of the calls alone that open or execute a file, `looks` of those too that ask whether there is one.
 // `recorder supervise SOCKET FILE`, outside, counts every system call of that program, and of all that it starts, in FILE.
 // `recorder tally SOCKET`, beside it, counts them too: for each line that it reads it writes what FILE would hold.
-// `recorder watch SOCKET`, beside it and among its processes, notes which files are opened and executed: for each line that it reads
-// it writes them as a line of JSON.
+// `recorder watch SOCKET`, beside it and among its processes, notes which files are opened and executed, and which names lead to none: for
+// each line that it reads it writes them as a line of JSON.
 // `recorder wait` does nothing until it is told to end: what stands beside is started in its container.
 // `recorder ask NUMBER…` prints those of the calls that the container's own filter lets pass; none of them is carried out.
 //

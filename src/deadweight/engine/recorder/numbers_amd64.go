@@ -5,4 +5,9 @@ const (
 	sysSeccomp        = 317
 	sysExecveat       = 322
 	sysOpen           = 2
+	sysStat           = 4
+	sysLstat          = 6
+	sysAccess         = 21
+	sysStatAt         = 262
+	sysStatx          = 332
 )

@@ -22,17 +22,20 @@ const (
 	longestPath = 4096
 	mostFiles   = 100_000
 	sysOpenat2  = 437
+	sysAccessAt = 439 // faccessat2
 )
 
 var onFiles = []uint32{syscall.SYS_OPENAT, sysOpenat2, syscall.SYS_EXECVE, sysExecveat, sysOpen}
+var onNames = []uint32{sysStat, sysLstat, sysAccess, sysStatAt, sysStatx, syscall.SYS_FACCESSAT, sysAccessAt}
 
 var kernels = regexp.MustCompile(`^/(proc|sys|dev)/`) // no image brings these
 
-// files are what was opened and executed, by the paths in the program's own root, of the regular files that were there.
+// files are what was opened and executed, by the paths in the program's own root, of the regular files that were there; and the
+// names that led to nothing (of a file that is to be made: the folder, if there is none).
 type files struct {
-	guard            sync.Mutex
-	opened, executed map[string]bool
-	trouble, untold  string
+	guard                    sync.Mutex
+	opened, executed, missed map[string]bool
+	trouble, untold          string
 }
 
 // watch notes, before each call goes on, which file it asks for. So a file counts that is there and that the call is then refused.
@@ -41,7 +44,7 @@ func watch(socket string) error {
 	if err != nil {
 		return err
 	}
-	seen := &files{opened: map[string]bool{}, executed: map[string]bool{}}
+	seen := &files{opened: map[string]bool{}, executed: map[string]bool{}, missed: map[string]bool{}}
 	fmt.Fprintln(os.Stderr, "joined")
 	go func() {
 		var told notice
@@ -64,8 +67,8 @@ func (seen *files) say() {
 	seen.guard.Lock()
 	defer seen.guard.Unlock()
 	json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"opened": sorted(seen.opened), "executed": sorted(seen.executed), "trouble": seen.trouble,
-		"untold": seen.untold,
+		"opened": sorted(seen.opened), "executed": sorted(seen.executed), "missed": sorted(seen.missed),
+		"trouble": seen.trouble, "untold": seen.untold,
 	})
 }
 
@@ -79,7 +82,7 @@ func sorted(paths map[string]bool) []string {
 }
 
 func (seen *files) note(listener int, told *notice) {
-	folder, at, flags, runs := int32(here), told.words[0], uint64(0), false
+	folder, at, flags, runs, looks := int32(here), told.words[0], uint64(0), false, false
 	switch uint32(told.number) {
 	case sysOpen:
 		flags = told.words[1]
@@ -94,6 +97,10 @@ func (seen *files) note(listener int, told *notice) {
 		runs = true
 	case sysExecveat:
 		folder, at, runs = int32(told.words[0]), told.words[1], true
+	case sysStat, sysLstat, sysAccess:
+		looks = true
+	case sysStatAt, sysStatx, syscall.SYS_FACCESSAT, sysAccessAt:
+		folder, at, looks = int32(told.words[0]), told.words[1], true
 	default:
 		return
 	}
@@ -106,7 +113,7 @@ func (seen *files) note(listener int, told *notice) {
 		if !whole {
 			return // the kernel refuses it
 		}
-		err = seen.find(listener, told, folder, string(name), runs)
+		err = seen.find(listener, told, folder, string(name), purpose{runs, looks, flags&syscall.O_CREAT != 0})
 	}
 	if err != nil {
 		seen.worry(err)
@@ -121,8 +128,11 @@ func (seen *files) worry(err error) {
 	}
 }
 
-// find notes the file that a name leads to, and what is started before it or instead; nothing where there is none.
-func (seen *files) find(listener int, told *notice, folder int32, name string, runs bool) error {
+// purpose is what a call does with a name: execute the file, only look whether there is one, make it if there is none.
+type purpose struct{ runs, looks, makes bool }
+
+// find notes the file that a name leads to, and what is started before it or instead; where there is none, the name.
+func (seen *files) find(listener int, told *notice, folder int32, name string, does purpose) error {
 	root, err := syscall.Open(fmt.Sprintf("/proc/%d/root", told.process), onlyPath|syscall.O_CLOEXEC, 0)
 	if ended(err) {
 		return nil
@@ -146,14 +156,27 @@ func (seen *files) find(listener int, told *notice, folder int32, name string, r
 		return nil // it has ended meanwhile, and its number may be another's
 	}
 	for depth := 0; name != "" && depth <= deepest; depth++ {
-		found, next, err := followed(root, name, runs)
+		found, next, err := followed(root, name, does.runs)
+		if errors.Is(err, syscall.ENOENT) {
+			if does.makes {
+				name = path.Dir(name)
+				_, _, err = followed(root, name, false)
+			}
+			if errors.Is(err, syscall.ENOENT) && !kernels.MatchString(name) {
+				seen.miss(path.Clean(name))
+			}
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if found == "" || kernels.MatchString(found) {
+		if found == "" || kernels.MatchString(found) || does.looks {
 			return nil
 		}
-		seen.add(found, runs)
+		seen.add(seen.opened, found)
+		if does.runs {
+			seen.add(seen.executed, found)
+		}
 		name = next
 	}
 	return nil
@@ -164,20 +187,26 @@ func valid(listener int, id *uint64) bool {
 	return errno == 0
 }
 
-func (seen *files) add(found string, runs bool) {
+func (seen *files) add(paths map[string]bool, found string) {
 	seen.guard.Lock()
 	defer seen.guard.Unlock()
-	if len(seen.opened) >= mostFiles {
+	if len(paths) >= mostFiles {
 		seen.trouble = "more files were opened than could be recorded"
 		return
 	}
-	seen.opened[found] = true
-	if runs {
-		seen.executed[found] = true
+	paths[found] = true
+}
+
+func (seen *files) miss(name string) {
+	seen.guard.Lock()
+	defer seen.guard.Unlock()
+	if len(seen.missed) < mostFiles {
+		seen.missed[name] = true
 	}
 }
 
-// followed gives the path of the regular file that a name leads to, whatever links are on the way, and what is started with it.
+// followed gives the path of the regular file that a name leads to, whatever links are on the way, and what is started with it;
+// ENOENT where there is nothing at all.
 func followed(root int, name string, runs bool) (string, string, error) {
 	how := [3]uint64{onlyPath | syscall.O_CLOEXEC, 0, inRoot}
 	text, err := syscall.BytePtrFromString(name)
@@ -189,6 +218,8 @@ func followed(root int, name string, runs bool) (string, string, error) {
 	case 0:
 	case syscall.ENOSYS, syscall.EPERM:
 		return "", "", fmt.Errorf("the program's files: openat2: %w", errno)
+	case syscall.ENOENT, syscall.ENOTDIR:
+		return "", "", syscall.ENOENT
 	default:
 		return "", "", nil
 	}

@@ -1,0 +1,142 @@
+"""Name the likely causes of differences: what B looked for and A has, and in what their processes differ."""
+
+from __future__ import annotations
+
+import re
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight.checks.scan.reachability import CannotWatch, Seen, watching
+from deadweight.engine.sidecars import LOOKS
+from deadweight_workload import api
+from deadweight_workload.twin.compare import Cause, Difference
+from deadweight_workload.twin.process import stat_of
+from deadweight_workload.twin.sides import NO_ANSWER, prepared
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight_workload.model import Step
+
+_DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
+
+
+@dataclass
+class Looked:
+    """What one side opened, which programs it ran for requests, and by request what it looked for in vain (``start``: before any).
+    ``there`` are those of the paths asked about that its image has."""
+
+    opened: frozenset[str] = frozenset()
+    ran: frozenset[str] = frozenset()
+    missed: dict[str, frozenset[str]] = field(default_factory=dict)
+    there: frozenset[str] = frozenset()
+    trouble: str = ""
+
+
+def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozenset()) -> Looked:
+    """Run one side under the recorder, one request at a time. ``ask`` are paths of which to tell whether its image has them."""
+    subject, seen = replace(subject, service=None), Looked()  # type: ignore[arg-type]
+    try:
+        with watching(subject, LOOKS) as (container, heard):
+            ready = container.wait_healthy(subject.variant.health, subject.variant.port)
+            _note(seen, "start", first := heard())
+            for step in steps if ready.healthy else ():
+                try:
+                    api.send(container, prepared(subject, step))
+                except NO_ANSWER:
+                    time.sleep(0.1)
+                _note(seen, step.name, last := heard())
+                seen.ran = last.executed - first.executed
+            seen.there = frozenset(path for path in ask if stat_of(container, path) is not None)
+    except CannotWatch as reason:
+        seen.trouble = str(reason.args[0])
+    except (Interrupted, UsageError):
+        raise
+    except DeadweightError as error:  # what ended during a request ends the recorder too: what it told before counts
+        seen.trouble = "" if seen.missed else " ".join(error.message.split())
+    finally:
+        subject.service.close()
+    return seen
+
+
+def _note(seen: Looked, name: str, heard: Seen) -> None:
+    before = frozenset[str]().union(*seen.missed.values())
+    seen.missed[name] = heard.missed - before
+    seen.opened = heard.opened
+
+
+def missing(a: Looked, b: Looked) -> dict[str, tuple[str, ...]]:
+    """By request, the paths that B looked for in vain and A has: A opened it, or one of this name where B did not."""
+    ours, theirs = ({PurePosixPath(path).name for path in side.opened} for side in (a, b))
+    only_ours = ours - theirs
+
+    def lacking(path: str) -> bool:
+        return path in a.opened or path in a.there or PurePosixPath(path).name in only_ours
+
+    return {name: tuple(sorted(filter(lacking, paths))) for name, paths in b.missed.items()}
+
+
+def explained(differences: Sequence[Difference], a: Looked, b: Looked, name: str) -> tuple[Difference, ...]:
+    """The differences with their likely causes, those of one cause together. ``name`` is B's."""
+    lacking, ran = missing(a, b), (min(a.ran - b.ran, default=""), min(b.ran - a.ran, default=""))
+    other = Cause("other_program", {"a": ran[0], "b": ran[1], "side": name}) if all(ran) else None
+    process = {one.field: one for one in differences if one.request == "process"}
+    denied = any(one.request == "log" and _DENIED.search(one.field) for one in differences)
+    told = [replace(one, cause=_cause(one, process, lacking, name, other, denied=denied)) for one in differences]
+    order: dict[str, int] = {}
+    for one in sorted(told, key=lambda one: one.request == "process"):  # what a user of the service sees comes first
+        order.setdefault(one.cause.code if one.cause else "", len(order))
+    return tuple(sorted(told, key=lambda one: (order[one.cause.code if one.cause else ""], one.request == "process")))
+
+
+def _cause(
+    one: Difference,
+    process: Mapping[str, Difference],
+    lacking: Mapping[str, Sequence[str]],
+    b: str,
+    other: Cause | None,
+    *,
+    denied: bool,
+) -> Cause | None:
+    if one.request == "process":
+        return _of_process(one)
+    own = lacking.get(one.request) or ()
+    whole = [path for paths in lacking.values() for path in paths]
+    named = [path for path in whole if path in f"{one.b} {one.field}"]
+    rights = denied or _DENIED.search(f"{one.b} {one.field}") is not None
+    signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
+    ways: tuple[Callable[[], Cause | None], ...] = (
+        lambda: _of_process(signals) if signals else None,
+        lambda: _of_file(named or own, b),
+        lambda: (_of_process(process["user"]) if "user" in process else Cause("rights")) if rights else None,
+        lambda: _of_file(whole, b) if one.request != "SIGTERM" else None,
+        lambda: Cause("compression") if one.field == "header content-encoding" and one.b is None else None,
+        lambda: Cause("empty_body") if (one.field, one.b) == ("body", "empty") else None,
+        lambda: other if one.request not in ("SIGTERM", "ports", "start") else None,
+        lambda: next((_of_process(process[name]) for name in _table()["process"] if name in process), None),
+    )
+    return next(filter(None, (way() for way in ways)), None)
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((files(__package__) / "causes.toml").read_text("utf-8"))
+
+
+def _of_file(paths: Sequence[str], b: str) -> Cause | None:
+    """The most telling of these paths: by the order of the table."""
+    for row in _table()["path"] if paths else ():
+        if path := next((path for path in paths if re.search(row["pattern"], path)), None):
+            return Cause(row["code"], {"path": path, "side": b})
+    return None
+
+
+def _of_process(one: Difference) -> Cause | None:
+    code = _table()["process"].get(one.field)
+    return Cause(code, {"field": one.field, "a": one.a or "none", "b": one.b or "none"}) if code else None

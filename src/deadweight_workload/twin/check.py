@@ -1,0 +1,184 @@
+"""Run the ``twin`` check: a variant behaves as another one, or as an image, does.
+
+Evidence data: ``of``, ``differences`` (``request``, ``field``, ``a``, ``b``, ``cause``), ``masked``, ``accepted``, ``requests``,
+``operations_compared``, ``operations_known``, ``never_asked``, ``unwatched``, ``notes``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, MissingError, wording as core
+from deadweight.checks.protocol import Check, Subject, by_engine, evidence
+from deadweight.checks.runner import result_of, side_by_side
+from deadweight.report.figures import plural
+from deadweight_workload.model import Ledger, Step, wording
+from deadweight_workload.twin import causes
+from deadweight_workload.twin.compare import Comparison, Difference, differing
+from deadweight_workload.twin.sides import Run, requests_of, run
+
+if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence, Status
+
+IMAGE = "image:"
+SHOWN, MORE = 60, 3
+
+
+def twin(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
+    """Send B's requests to both, and compare. ``names`` are what the sides are called.
+
+    Raises MissingError where nothing can be compared: no request is known, or A does not come up.
+    """
+    for side in (a, b):
+        if not side.variant.runnable or side.variant.health.kind == "exit":
+            raise MissingError(wording("twin.no_service", variant=side.variant.name))
+    try:
+        work = requests_of(a if b.variant.name == a.variant.name else b)
+    except DeadweightError:  # B does not come up: what the suite itself asks is enough to tell so
+        work = requests_of(a)
+    if not work.steps:
+        raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
+    ours, theirs = _runs((a, a, b), work.steps, 2)
+    if (reason := ours[0].facts["start", "healthy"]) != "yes":
+        raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
+    found, masked = _compared(ours, theirs)
+    if found:  # what a busy machine, or the hour, brought about does not come again
+        again = _runs((a, b), work.steps, 1)
+        ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
+        found, masked = _compared(ours, theirs)
+    left = [one for one in found if not one.accepted(allow)]
+    differences, unwatched = _explained(a, b, work.steps, left, names[1]) if left else ((), "")
+    ledger = Ledger(len(work.operations), 0, work.ledger().unasked)
+    accepted = len(found) - len(left)
+    return Comparison(
+        *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes)
+    )
+
+
+def _runs(sides: Sequence[Subject], steps: Sequence[Step], of_a: int) -> tuple[list[Run], list[Run]]:
+    with side_by_side(partial(run, steps=steps), sides, jobs=len(sides)) as running:
+        done = [result_of(work) for _, work in running]
+    return done[:of_a], done[of_a:]
+
+
+def _compared(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Difference], list[str]]:
+    """Of a service that does not come up, that alone is told."""
+    down = [one.facts for one in b if one.facts["start", "healthy"] != "yes"]
+    if len(down) == len(b):
+        return [Difference("start", "healthy", "yes", down[0]["start", "healthy"])], []
+    return differing([one.facts for one in a], [one.facts for one in b])
+
+
+def _explained(
+    a: Subject, b: Subject, steps: Sequence[Step], found: Sequence[Difference], name: str
+) -> tuple[tuple[Difference, ...], str]:
+    """The differences with their causes, and why files could not be watched if they could not."""
+    theirs = causes.looked(b, steps)
+    ours = causes.looked(a, steps, frozenset[str]().union(*theirs.missed.values()))
+    return causes.explained(found, ours, theirs, name), theirs.trouble or ours.trouble
+
+
+# What is printed.
+
+
+def verdict(result: Comparison) -> str:
+    """One line: whether the two are alike, and of how much that is said."""
+    asked, known = result.ledger.learned, result.ledger.known
+    words = {"asked": plural(asked, "operation"), "requests": plural(result.requests, "request")}
+    counts = wording("twin.compared", **words, unasked=known - asked, known=known)
+    count = plural(len(result.differences), "difference")
+    names = {"a": result.a, "b": result.b, "count": count, "counts": counts}
+    return wording("twin.different" if result.differences else "twin.alike", **names)
+
+
+def lines(result: Comparison) -> Iterator[str]:
+    """The verdict, a line for each difference that has a cause of its own, and what was left out."""
+    yield verdict(result)
+    groups: dict[str, list[Difference]] = {}
+    for one in result.differences:
+        groups.setdefault(one.cause.code if one.cause else f"{one.request} {one.field}", []).append(one)
+    for group in groups.values():
+        first = next((one for one in group if one.cause and "path" in one.cause.fields), group[0])
+        yield told(first, result)
+        others: dict[str, list[str]] = {}
+        for one in group:
+            if one is not first:
+                others.setdefault(one.request, []).append(one.field)
+        for request, fields in others.items():
+            yield f"  {wording('twin.same_cause', request=request, fields=_few(fields))}"
+    if result.masked:
+        fields = list(dict.fromkeys(name.partition(": ")[2] for name in result.masked))
+        yield wording("twin.masked", count=plural(len(fields), "field"), a=result.a, fields=_few(fields))
+    if result.accepted:
+        yield wording("twin.accepted", count=plural(result.accepted, "difference"))
+    if result.unwatched:
+        yield wording("twin.unwatched", reason=result.unwatched)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MORE} more" if len(names) > MORE else ""
+    return ", ".join(names[:MORE]) + more
+
+
+def told(one: Difference, result: Comparison) -> str:
+    """One difference: request, field, both values, the likely cause."""
+    mine, other = _shown(one.a, one.b)
+    what: str = wording(
+        "twin.difference", request=one.request, field=one.field, a=result.a, b=result.b, mine=mine, other=other
+    )
+    if one.cause is None:
+        return what
+    code = next((f"missing_{name}" for name in ("path", "field") if name in one.cause.fields), one.cause.code)
+    why = wording(f"cause.{code}", **one.cause.fields)
+    return f"{what}: {why}" if one.request != "process" else what
+
+
+def _shown(a: str | None, b: str | None) -> tuple[str, str]:
+    """Both values; of long ones the surroundings of where they part."""
+    values = [wording("twin.absent") if value is None else value for value in (a, b)]
+    if max(map(len, values)) > SHOWN:
+        pairs = enumerate(zip(*values, strict=False))
+        at = max(0, next((index for index, (one, other) in pairs if one != other), min(map(len, values))) - 15)
+        values = [
+            ("…" if at else "") + value[at : at + SHOWN] + ("…" if len(value) > at + SHOWN else "") for value in values
+        ]
+    first, second = (" ".join(value.split()) or '""' for value in values)
+    return first, second
+
+
+class Twin(Check):
+    """The check. It is asked for where the variant has ``checks.twin``."""
+
+    name = "twin"
+    needs_engine = True
+
+    def run(self, subject: Subject) -> Evidence:
+        """Compare with what ``of`` names. What is missing (the other's build, the image) is not measured."""
+        started, asked = time.monotonic(), subject.variant.checks.twin
+        assert asked is not None
+        result = twin(other_side(subject, asked.of), subject, (asked.of, subject.variant.name), asked.allow)
+        reason = next(lines(result))
+        if result.differences:
+            reason = f"{reason}; {told(result.differences[0], result)}"
+        status: Status = "fail" if result.differences else "pass"
+        data = {"of": asked.of, **result.document()}
+        return evidence(subject, self.name, status, reason, provenance=by_engine(subject), started=started, data=data)
+
+
+def other_side(subject: Subject, name: str) -> Subject:
+    """A variant of the suite, or with this variant's settings an image: ``image:REF``. Raises MissingError."""
+    if not name.startswith(IMAGE):
+        if (other := subject.subject_of(name)) is None:
+            raise MissingError(core("project.image_missing", variant=name))
+        return other
+    wanted = name.removeprefix(IMAGE)
+    reference = wanted if subject.engine().images.get(wanted) else subject.public_image(wanted)
+    built = replace(subject.built, reference=reference, config_digest=subject.engine().images.need(reference).id)
+    return replace(subject, built=built, engine_image=lambda: reference, service=None)  # type: ignore[arg-type]
+
+
+CHECK = Twin()

@@ -1,0 +1,114 @@
+"""Compare what was seen of two images: what differs between runs of the first one alone is noise, and masked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
+from typing import Any
+
+from deadweight_workload.model import Ledger
+from deadweight_workload.twin.answers import Facts
+
+ENDED = ("service", "ended")
+"""The field that tells at which request a service ended: nothing was asked of it after that."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A likely cause: a code of ``messages.toml`` (topic ``cause``) with its fields."""
+
+    code: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``request`` is the name of a request, or ``start``, ``service``, ``process``, ``ports``, ``log``, ``files``, ``SIGTERM``;
+    ``a`` and ``b`` are None where there is no such field. ``status``, ``header server`` and so on are fields."""
+
+    request: str
+    field: str
+    a: str | None
+    b: str | None
+    cause: Cause | None = None
+
+    def accepted(self, allow: Iterable[str]) -> bool:
+        """Whether it is of one of these kinds: a field or the beginning of one (``body``), with or without its request."""
+        names = (self.field, self.request, f"{self.request} {self.field}")
+        return any(name == kind or name.startswith((f"{kind} ", f"{kind}.")) for kind in allow for name in names)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two images compared. ``masked`` are fields that differ between runs of A alone, ``accepted`` how many differences the suite
+    allows, ``unwatched`` why the files that both look for could not be watched."""
+
+    a: str
+    b: str
+    differences: tuple[Difference, ...]
+    masked: tuple[str, ...]
+    ledger: Ledger
+    requests: int = 0
+    accepted: int = 0
+    unwatched: str = ""
+    notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """For evidence and ``--json``."""
+        counts = {"operations_compared": self.ledger.learned, "operations_known": self.ledger.known}
+        plain = asdict(replace(self, ledger=Ledger(0, 0)))
+        del plain["ledger"]
+        return {**plain, **counts, "never_asked": list(self.ledger.unasked)}
+
+
+def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference], list[str]]:
+    """What is alike in all runs of A and another in all runs of B; and the names of the fields that were masked."""
+    differences, masked, loose = list[Difference](), dict[str, None](), _loose(a)
+    over = {request for run in b if ENDED in run for request in {name for name, _ in a[0]} - {name for name, _ in run}}
+    for key in dict.fromkeys(key for run in (*a, *b) for key in run):
+        ours, theirs = ([run.get(key) for run in runs] for runs in (a, b))
+        if key[0] in over or any((key[0], part) in loose for part in _above(key[1])):
+            continue
+        if len(set(ours)) > 1:
+            masked[f"{key[0]}: {key[1]}"] = None
+        if all(_differs(ours, value) for value in theirs):
+            differences.append(Difference(*key, ours[0], theirs[0]))
+    known = {(difference.request, difference.field) for difference in differences}
+    inner = (any((one.request, part) in known for part in _above(one.field)[1:]) for one in differences)
+    told = [one for one, within in zip(differences, inner, strict=True) if not within]
+    return told, [*masked, *(f"{request}: {name}" for request, name in sorted(loose))]
+
+
+def _loose(runs: Sequence[Facts]) -> set[tuple[str, str]]:
+    """The parts of bodies whose very keys differ between runs of A; of numbered ones, or of ids, what they are in."""
+    unsteady = {
+        key for run in runs for key in run if key[1].startswith("body $") and not all(key in one for one in runs)
+    }
+    return {(request, _above(name)[bool(re.search(r"\d[^.]*$", name))]) for request, name in unsteady}
+
+
+def _above(name: str) -> list[str]:
+    """A field and those that it is in: ``body $.a[0]``, ``body $.a``, ``body $``, ``body``."""
+    parts, path = [name], name
+    while path.startswith("body "):
+        path = path[: max(map(path.rfind, ".[ "))]
+        parts.append(path)
+    return parts
+
+
+def _differs(ours: Sequence[str | None], theirs: str | None) -> bool:
+    """Whether a value is none that A could have given: A's fixed parts are not in it."""
+    if len(set(ours)) == 1 or theirs is None or None in ours:
+        return len(set(ours)) == 1 and theirs != ours[0]
+    words = [_WORDS.findall(value or "") for value in ours]
+    other = _WORDS.findall(theirs)
+    if {len(row) for row in words} == {len(other)}:
+        return any(len(set(column)) == 1 and column[0] != word for *column, word in zip(*words, other, strict=True))
+    same = [column[0] for column in zip_longest(*words) if len(set(column)) == 1]
+    fixed, left = [word for word in same if word and word.isalpha() and len(word) > 2], iter(other)
+    return not all(word in left for word in fixed)
+
+
+_WORDS = re.compile(r"\w+|\W")
