@@ -79,6 +79,11 @@ def _pairs(value: Any, key: str) -> list[tuple[str, str]]:
     return [(str(it.get("name")), str(it.get("value"))) for it in items(value, key) if isinstance(it, dict)]
 
 
+def is_secret(name: str) -> bool:
+    """Whether nobody else may read a value of this name."""
+    return _SECRET.search(name) is not None
+
+
 def clean(method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> HttpRequest | None:
     """A request without secrets; None where it cannot be sent again without them, or not by us."""
     path, _, query = target.partition("?")
@@ -127,7 +132,7 @@ def _masked(value: Any, name: str = "") -> Any:
 
 
 def _value(name: str, value: str) -> str:
-    return MASK if _SECRET.search(name) or _TOKEN.search(value) else value
+    return MASK if is_secret(name) or _TOKEN.search(value) else value
 
 
 def document(exchanges: Iterable[tuple[HttpRequest, str, float, int, str]], version: str) -> str:

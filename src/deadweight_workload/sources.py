@@ -157,6 +157,8 @@ class _Collected:
         if len(operations) > examples.MOST_OPERATIONS:
             self.notes.append(wording("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS))
         own = {f"{it.method} {it.own}": it for it in operations}
+        sent = (item.request.headers for item in self.variant.checks.api)
+        login = {name: value for headers in sent for name, value in headers.items() if har.is_secret(name)}
         made = list[tuple[str, str, dict[str, Any]]]()
         with contextlib.suppress(CommandError):
             made += examples.examples(operations[0].document)
@@ -166,8 +168,9 @@ class _Collected:
             operation = own.get(label)
             with contextlib.suppress(ValueError):  # a method or a header that no suite could name
                 if operation is not None and fields:
+                    headers = fields["headers"] | (login if operation.secured else {})
                     path = operation.path.removesuffix(operation.own) + fields["path"]
-                    request = HttpRequest.model_validate({**fields, "path": path})
+                    request = HttpRequest.model_validate(fields | {"path": path, "headers": headers})
                     yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
 
     def _recorded(self, file: str) -> Iterator[Step]:
