@@ -265,7 +265,7 @@ def send(
     Raises OSError, HTTPException, Ended.
     """
     route = container.http(request.port)
-    if GRPC in request.headers.values():
+    if ("content-type", GRPC) in {(name.lower(), value) for name, value in request.headers.items()}:
         started = time.monotonic()
         headers, body = call_grpc(route, request.path, request.body or b"", seconds, most)
         status = int(headers.get(":status", 0))
