@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deadweight_workload.api import ItemResult, Prepared, came_down, prepare, run_item, send, summed_up
     from deadweight_workload.model import Ledger, Step, Workload
     from deadweight_workload.sources import workload_of
-    from deadweight_workload.twin.check import lines, twin
+    from deadweight_workload.twin.check import compare, lines
     from deadweight_workload.twin.compare import Cause, Comparison, Difference
     from deadweight_workload.twin.named import compared
 

@@ -59,7 +59,7 @@ def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozen
     except (Interrupted, UsageError):
         raise
     except DeadweightError as error:  # what ended during a request ends the recorder too: what it told before counts
-        seen.trouble = "" if seen.missed else " ".join(error.message.split())
+        seen.trouble = " ".join(error.message.split())
     finally:
         subject.service.close()
     return seen

@@ -28,7 +28,7 @@ IMAGE = "image:"
 SHOWN, MORE = 60, 3
 
 
-def twin(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
+def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
     """Send B's requests to both, and compare. ``names`` are what the sides are called.
 
     Raises MissingError where nothing can be compared: no request is known, or A does not come up.
@@ -160,7 +160,7 @@ class Twin(Check):
         """Compare with what ``of`` names. What is missing (the other's build, the image) is not measured."""
         started, asked = time.monotonic(), subject.variant.checks.twin
         assert asked is not None
-        result = twin(other_side(subject, asked.of), subject, (asked.of, subject.variant.name), asked.allow)
+        result = compare(other_side(subject, asked.of), subject, (asked.of, subject.variant.name), asked.allow)
         reason = next(lines(result))
         if result.differences:
             reason = f"{reason}; {told(result.differences[0], result)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -58,7 +58,7 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """For evidence and ``--json``."""
         counts = {"operations_compared": self.ledger.learned, "operations_known": self.ledger.known}
-        plain = asdict(replace(self, ledger=Ledger(0, 0)))
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         del plain["ledger"]
         return {**plain, **counts, "never_asked": list(self.ledger.unasked)}
 
