@@ -1,10 +1,22 @@
 """Two images compared: what differs is named with its cause, and what does not is not."""
 
+import gzip
+import struct
+from unittest.mock import create_autospec
+
 import pytest
 
-from deadweight._errors import MissingError
+from deadweight._errors import MissingError, UsageError
 from deadweight.checks import runner
-from deadweight_workload import compare, lines
+from deadweight.engine.http import Answer
+from deadweight.project.git import git
+from deadweight.project.workspace import Workspace
+from deadweight.sources.protocol import Source
+from deadweight_workload import Difference, compare, compared, lines
+from deadweight_workload.twin.answers import facts, steady
+from deadweight_workload.twin.check import other_side
+from deadweight_workload.twin.compare import differing
+from deadweight_workload.twin.named import at_revision
 from tests.support import twins
 from tests.support.codes import raises
 from tests.support.small_images import forget_image
@@ -28,6 +40,72 @@ PLANTED = {
     "no gzip": ("/healthz", {}, ("GZIP=no",), "header content-encoding", "compression"),
     "temporary folder": ("/upload", {"/tmp/": None}, (), "status", "temporary_folder"),
 }
+
+
+def differences(a: list[dict], b: list[dict]) -> list[tuple]:
+    runs = [[{("r", name): value for name, value in run.items()} for run in side] for side in (a, b)]
+    return [(one.field, one.a, one.b) for one in differing(*runs)[0]]
+
+
+@pytest.mark.parametrize(("a", "b", "expected"), [
+    ([{"status": "200"}] * 2, [{"status": "500"}], [("status", "200", "500")]),
+    ([{"status": "200"}] * 2, [{"status": "500"}, {"status": "200"}], []),  # it did not come again
+    ([{"x": "id 3f, took 4"}, {"x": "id 9a, took 5"}], [{"x": "id 77, took 6"}], []),
+    ([{"x": "id 3f, ok"}, {"x": "id 9a, ok"}], [{"x": "id 77, bad"}], [("x", "id 3f, ok", "id 77, bad")]),
+    ([{"x": "a+b/c ok"}, {"x": "abc== ok"}], [{"x": "a ok"}], []),
+    ([{}] * 2, [{"header server": "x"}], [("header server", None, "x")]),
+    ([{"body": "JSON", "body $.a": "1"}] * 2, [{"body": "empty"}], [("body", "JSON", "empty")]),
+    # the keys of a mapping by ids change by themselves
+    ([{"body $.all.id1": "1"}, {"body $.all.id2": "1"}], [{"body $.all.id3": "1"}], []),
+    ([{"status": "200", "under load": "200"}] * 2, [{"status": "1", "under load": "1"}], [("status", "200", "1")]),
+    ([{"under load": "200"}] * 2, [{"under load": "500"}], [("under load", "200", "500")]),
+])  # fmt: skip
+def test_what_changes_by_itself_is_no_difference(a, b, expected):
+    assert expected == differences(a, b)
+
+
+def test_what_a_suite_accepts():
+    one = Difference("GET /", "body $.a.b", "1", "2")
+    kinds = ("body", "body $.a", "GET /", "GET / body", "status", "body $.a.bc")
+    assert [one.accepted((kind,)) for kind in kinds] == [True] * 4 + [False] * 2
+
+
+NOW = 1_764_594_813.0  # 2025-12-01T13:13:33Z
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("2025-12-01T13:13:34.123Z", "<now>Z"), ("2025-12-01T14:13:34+01:00", "<now+1h>+01:00"),
+    ("Mon, 01 Dec 2025 13:13:33 GMT", "<now> GMT"), ("2025/12/01 13:13:33 error", "<now> error"),
+    ("[01/Dec/2025:13:13:33 +0000]", "[<now> +0000]"), ("at 1764594814, 1764594814123", "at <now>, <now>"),
+    ("2020-12-01T13:13:33Z", "2020-12-01T13:13:33Z"), ("9999-99-99 99:99:99", "9999-99-99 99:99:99"),
+])  # fmt: skip
+def test_times_are_told_by_how_far_they_are_from_now(text, expected):
+    assert expected == steady(text, NOW)
+
+
+def test_a_body_is_taken_apart_by_its_kind():
+    page = b"<html><link href=/a.css><script>x()</script><p>Hello,\n you</p></html>"
+    png = b"\x89PNG\r\n\x1a\n" + bytes(8) + struct.pack(">II", 3, 2)
+    bodies = [b'{"a": [1, {"b": "x"}], "c": []}', page, png, b"plain", b"\xff\x00", b""]
+    seen = [dict(facts(Answer(200, {}, body, 0.1), NOW)) for body in bodies]
+    assert [{name: value for name, value in one.items() if name.startswith("body")} for one in seen] == [
+        {"body": "JSON", "body $.a[0]": "1", "body $.a[1].b": '"x"', "body $.c": "[]"},
+        {"body": "HTML", "body text": "Hello, you", "body assets": "/a.css"},
+        {"body": "image", "body image": "PNG 3x2"},
+        {"body": "text", "body text": "plain"},
+        {"body": "bytes", "body bytes": "2 bytes, ea5dbf9596d1"},
+        {"body": "empty"},
+    ]
+    packed = Answer(
+        200, {"content-encoding": "gzip"}, gzip.compress(b"{}"), 0.1, cookies=("a=1; Path=/", "b=2"), pauses=3
+    )
+    names = facts(packed, NOW)
+    assert tuple(names[x] for x in ("stream", "cookie a", "cookie b", "body $")) == (
+        "in pieces",
+        "1; Path=/",
+        "2",
+        "{}",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +159,33 @@ def test_two_runs_of_one_image_are_alike(pair, whole, engine, tmp_path):
     every = " ".join(dict.fromkeys(path for path, *_ in PLANTED.values()))
     a, _ = subjects(tmp_path, engine, whole[0], whole[0], (whole[1], whole[1]), every)
     assert compare(a, a, ("a", "a")).differences == ()
+
+
+@pytest.mark.system
+def test_a_variant_as_another_revision_has_it(tmp_path):
+    """In a work tree that stays for the next time, and goes when another revision is asked for."""
+    suite = "name: p\ndefaults: {{port: 80}}\nvariants: {{a: {{builder: ko, base: example.com/b, description: {}}}}}\n"
+    git(tmp_path, "init", "-q")
+    for word in "xyz":
+        (tmp_path / "deadweight.yaml").write_text(suite.format(word))
+        git(tmp_path, "add", "deadweight.yaml")
+        git(tmp_path, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "x")
+    workspace = Workspace.open(print, tmp_path / "deadweight.yaml")
+    workspace.source = create_autospec(Source)
+    for revision, word in (("HEAD~1", "y"), ("HEAD~2", "x"), ("HEAD~2", "x")):
+        with at_revision(workspace, revision) as then:
+            assert (then.suite.variants[0].description, then.source) == (word, workspace.source)
+    assert len(list((workspace.state.folder / "twin").iterdir())) == 1
+    with raises(UsageError, "twin.no_sides"):
+        compared(workspace, ("a", "b"), since="HEAD~1", variant=None, build=pytest.fail)
+
+
+def test_an_image_takes_the_place_of_a_variant(engine, tmp_path, whole):
+    _, b = subjects(tmp_path, engine, whole[0], whole[0], (whole[1], whole[1]), "/healthz")
+    other = other_side(b, f"image:{whole[1]}")
+    assert (other.engine_image(), other.variant) == (whole[1], b.variant)
+    with raises(MissingError, "project.image_missing"):
+        other_side(b, "c")
 
 
 def test_without_requests_nothing_is_measured(engine, tmp_path, whole):

@@ -111,15 +111,17 @@ def _cause(
     named = [path for path in whole if path in f"{one.b} {one.field}"]
     rights = denied or _DENIED.search(f"{one.b} {one.field}") is not None
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
+    fallback = next((process[name] for name in _table()["process"] if name in process), None)
+    outside = one.request in ("SIGTERM", "ports")
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
         lambda: _of_file(named or own, b),
         lambda: (_of_process(process["user"]) if "user" in process else Cause("rights")) if rights else None,
-        lambda: _of_file(whole, b) if one.request != "SIGTERM" else None,
+        lambda: _of_file(() if outside else whole, b),
         lambda: Cause("compression") if one.field == "header content-encoding" and one.b is None else None,
         lambda: Cause("empty_body") if (one.field, one.b) == ("body", "empty") else None,
-        lambda: other if one.request not in ("SIGTERM", "ports", "start") else None,
-        lambda: next((_of_process(process[name]) for name in _table()["process"] if name in process), None),
+        lambda: None if outside or one.request == "start" else other,
+        lambda: _of_process(fallback) if fallback and not outside else None,
     )
     return next(filter(None, (way() for way in ways)), None)
 

@@ -18,7 +18,7 @@ from deadweight.checks.runner import result_of, side_by_side
 from deadweight.report.figures import plural
 from deadweight_workload.model import Ledger, Step, wording
 from deadweight_workload.twin import causes
-from deadweight_workload.twin.compare import Comparison, Difference, differing
+from deadweight_workload.twin.compare import Cause, Comparison, Difference, differing
 from deadweight_workload.twin.sides import Run, requests_of, run
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str]
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
     ours, theirs = _runs((a, a, b), work.steps, 2)
-    if (reason := ours[0].facts["start", "healthy"]) != "yes":
-        raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
+    for one in ours:
+        if (reason := one.facts["start", "healthy"]) != "yes":
+            raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
     found, masked = _compared(ours, theirs)
     if found:  # what a busy machine, or the hour, brought about does not come again
         again = _runs((a, b), work.steps, 1)
@@ -112,7 +113,7 @@ def lines(result: Comparison) -> Iterator[str]:
             yield f"  {wording('twin.same_cause', request=request, fields=_few(fields))}"
     if result.masked:
         fields = list(dict.fromkeys(name.partition(": ")[2] for name in result.masked))
-        yield wording("twin.masked", count=plural(len(fields), "field"), a=result.a, fields=_few(fields))
+        yield wording("twin.masked", a=result.a, fields=_few(fields))
     if result.accepted:
         yield wording("twin.accepted", count=plural(result.accepted, "difference"))
     if result.unwatched:
@@ -132,9 +133,21 @@ def told(one: Difference, result: Comparison) -> str:
     )
     if one.cause is None:
         return what
-    code = next((f"missing_{name}" for name in ("path", "field") if name in one.cause.fields), one.cause.code)
-    why = wording(f"cause.{code}", **one.cause.fields)
-    return f"{what}: {why}" if one.request != "process" else what
+    return f"{what}: {_why(one.cause)}" if one.request != "process" else what
+
+
+def _why(cause: Cause) -> str:
+    if "path" in cause.fields:
+        return wording("cause.missing_path", **cause.fields)
+    if "field" in cause.fields:
+        return wording("cause.missing_field", **cause.fields)
+    sentences = {
+        "other_program": wording("cause.other_program", **{"a": "", "b": "", "side": "", **cause.fields}),
+        "rights": wording("cause.rights"),
+        "compression": wording("cause.compression"),
+        "empty_body": wording("cause.empty_body"),
+    }
+    return sentences[cause.code]
 
 
 def _shown(a: str | None, b: str | None) -> tuple[str, str]:

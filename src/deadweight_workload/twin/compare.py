@@ -14,6 +14,9 @@ from deadweight_workload.twin.answers import Facts
 ENDED = ("service", "ended")
 """The field that tells at which request a service ended: nothing was asked of it after that."""
 
+LOADED = "under load"
+"""The field of an answer that came while others were asked for: it is told only where nothing else of that request differs."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -66,7 +69,9 @@ class Comparison:
 def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference], list[str]]:
     """What is alike in all runs of A and another in all runs of B; and the names of the fields that were masked."""
     differences, masked, loose = list[Difference](), dict[str, None](), _loose(a)
-    over = {request for run in b if ENDED in run for request in {name for name, _ in a[0]} - {name for name, _ in run}}
+    asked = [{request for request, _ in run} for run in (*a, *b)]
+    ended = any(ENDED in run for run in (*a, *b))
+    over: set[str] = set.union(*asked) - set.intersection(*asked) - {ENDED[0], "log", "files"} if ended else set()
     for key in dict.fromkeys(key for run in (*a, *b) for key in run):
         ours, theirs = ([run.get(key) for run in runs] for runs in (a, b))
         if key[0] in over or any((key[0], part) in loose for part in _above(key[1])):
@@ -75,10 +80,12 @@ def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference],
             masked[f"{key[0]}: {key[1]}"] = None
         if all(_differs(ours, value) for value in theirs):
             differences.append(Difference(*key, ours[0], theirs[0]))
-    known = {(difference.request, difference.field) for difference in differences}
+    known = {(one.request, one.field) for one in differences}
+    alone = {request for request, name in known if name != LOADED}
     inner = (any((one.request, part) in known for part in _above(one.field)[1:]) for one in differences)
     told = [one for one, within in zip(differences, inner, strict=True) if not within]
-    return told, [*masked, *(f"{request}: {name}" for request, name in sorted(loose))]
+    loud = [one for one in told if one.field != LOADED or one.request not in alone]
+    return loud, [*masked, *(f"{request}: {name}" for request, name in sorted(loose))]
 
 
 def _loose(runs: Sequence[Facts]) -> set[tuple[str, str]]:

@@ -20,7 +20,7 @@ from deadweight_workload.model import Step, Workload
 from deadweight_workload.sources import workload_of
 from deadweight_workload.twin import answers
 from deadweight_workload.twin.answers import Facts
-from deadweight_workload.twin.compare import ENDED
+from deadweight_workload.twin.compare import ENDED, LOADED
 from deadweight_workload.twin.process import seen_by
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for step, shape in zip(chosen, pool.map(ask, chosen), strict=True):
-            seen.facts[step.name, "among others"] = shape
+            seen.facts[step.name, LOADED] = shape
 
 
 def _slowest(steps: Sequence[Step], seconds: Mapping[str, float]) -> Step:
