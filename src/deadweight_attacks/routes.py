@@ -6,7 +6,6 @@ import contextlib
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from deadweight.suite.checks import ApiCheck, HttpRequest
@@ -30,31 +29,16 @@ def documented(document: Any, base: str | None = None) -> Iterator[Aim]:
 
     ``base``: the path below which they are; None: where the document says.
     """
-    for operation in _operations(document, base, METHODS):
+    for operation in openapi.operations(document, base, METHODS):
         with contextlib.suppress(ValueError):
-            yield from list(operation.aims())
+            yield from list(_Operation(operation).aims())
 
 
 def all_gets(document: Any, base: str | None = None) -> Iterator[HttpRequest]:
     """Every GET, with an example of all that it needs."""
-    for operation in _operations(document, base, METHODS[:1]):
+    for operation in openapi.operations(document, base, METHODS[:1]):
         with contextlib.suppress(ValueError):
-            yield operation.request(None)
-
-
-def _operations(document: Any, base: str | None, methods: Sequence[str]) -> Iterator[_Operation]:
-    for path, item in openapi.paths(document).items():
-        whole = f"{openapi.prefix(document) if base is None else base}{path}"
-        for method in methods:
-            if isinstance(operation := item.get(method), dict):
-                yield _Operation(document, whole, method.upper(), item, operation)
-
-
-def operations(document: Any) -> Iterator[tuple[str, str]]:
-    """Each method and path that it names."""
-    for path, item in openapi.paths(document).items():
-        methods = (*METHODS, "delete", "head", "options")
-        yield from ((method, path) for method in methods if isinstance(item.get(method), dict))
+            yield _Operation(operation).request(None)
 
 
 def takes_nothing(document: Any) -> bool:
@@ -64,25 +48,12 @@ def takes_nothing(document: Any) -> bool:
     return bool(parts) and not any(part.get("parameters") or part.get("requestBody") for part in parts)
 
 
-def read(file: Path) -> Any:
-    """A document of the suite's own; None where there is none."""
-    try:
-        return openapi.parsed(file.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return None
-
-
 class _Operation:
-    def __init__(
-        self, document: dict[str, Any], path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
-    ) -> None:
-        self.document, self.path, self.method = document, path, method
+    def __init__(self, operation: openapi.Operation) -> None:
+        self.document, self.path, self.method = operation.document, operation.path, operation.method
         self._left = MOST_EXAMPLES
-        given = [self._followed(param) for param in (*_list(item, "parameters"), *_list(operation, "parameters"))]
-        self.parameters = {
-            (str(param.get("in")), str(param["name"])): param for param in given if isinstance(param.get("name"), str)
-        }
-        self.body = self._body(operation)
+        self.parameters = operation.parameters
+        self.body = self._body(operation.definition)
 
     def aims(self) -> Iterator[Aim]:
         for place, name in self.parameters:
@@ -125,7 +96,7 @@ class _Operation:
 
     def _body(self, operation: dict[str, Any]) -> tuple[str, Any]:
         """``json``, ``form`` or ``BODY`` (plain text), and an example with all its fields; of other bodies nothing is known."""
-        kinds = self._followed(operation.get("requestBody")).get("content")
+        kinds = openapi.followed(self.document, operation.get("requestBody")).get("content")
         for media, content in kinds.items() if isinstance(kinds, dict) else ():
             kind = "json" if "json" in media else "form" if "form" in media else BODY if media == "text/plain" else ""
             example = self._example(_dict(content).get("schema"), _dict(content)) if kind else None
@@ -140,17 +111,17 @@ class _Operation:
 
     def _example(self, schema: Any, beside: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
         """Of a schema: the document's own where it has one, else the simplest of its type."""
-        schema = self._followed(schema)
+        schema = openapi.followed(self.document, schema)
         own = [given[key] for given in (beside or {}, schema) for key in OWN_EXAMPLES if given.get(key) is not None]
-        own += [values[0] for key in ("examples", "enum") if (values := _list(schema, key))]
-        named = [self._followed(example) for example in _dict((beside or {}).get("examples")).values()]
+        own += [values[0] for key in ("examples", "enum") if (values := openapi.items(schema, key))]
+        named = [openapi.followed(self.document, example) for example in _dict((beside or {}).get("examples")).values()]
         own += [example["value"] for example in named if example.get("value") is not None]  # version 3, by name
         if own:
             return own[0]
         self._left -= 1
         if depth >= MOST_DEPTH or self._left < 0:
             return "a"
-        if choices := _list(schema, "anyOf") or _list(schema, "oneOf"):
+        if choices := openapi.items(schema, "anyOf") or openapi.items(schema, "oneOf"):
             return self._example(choices[0], None, depth + 1)
         if "allOf" in schema or "properties" in schema:
             return self._object(schema, depth)
@@ -162,25 +133,14 @@ class _Operation:
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for part in _list(schema, "allOf"):
+        for part in openapi.items(schema, "allOf"):
             value = self._example(part, None, depth + 1)
             values |= value if isinstance(value, dict) else {}
-        needed = _list(schema, "required")
+        needed = openapi.items(schema, "required")
         for name, value in _dict(schema.get("properties")).items():
-            if (depth == 0 or name in needed) and not self._followed(value).get("readOnly"):
+            if (depth == 0 or name in needed) and not openapi.followed(self.document, value).get("readOnly"):
                 values[str(name)] = self._example(value, None, depth + 1)
         return values
-
-    def _followed(self, value: Any) -> dict[str, Any]:
-        """What a reference inside the document leads to; empty for one that leads nowhere."""
-        for _ in range(MOST_DEPTH):
-            reference = value.get("$ref") if isinstance(value, dict) else None
-            if not isinstance(reference, str):
-                break
-            value = self.document
-            for word in reference.removeprefix("#/").split("/") if reference.startswith("#/") else [""]:
-                value = _dict(value).get(word.replace("~1", "/").replace("~0", "~"))
-        return _dict(value)
 
 
 def _settable(name: str) -> bool:
@@ -189,11 +149,6 @@ def _settable(name: str) -> bool:
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _list(value: Mapping[str, Any], key: str) -> list[Any]:
-    values = value.get(key)
-    return values if isinstance(values, list) else []
 
 
 MOST_AIMS = 12

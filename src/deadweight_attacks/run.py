@@ -30,7 +30,6 @@ from deadweight_attacks.load import PACKS, Catalogue, check_gates, suite_payload
 from deadweight_attacks.matrix import Runner
 from deadweight_attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight_attacks.profile import digest_of
-from deadweight_attacks.routes import read
 from deadweight_attacks.walls import ALL, wording
 from deadweight_workload import openapi
 
@@ -147,7 +146,7 @@ def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue,
 
 
 def _check_document(subject: Subject, name: str) -> None:
-    if openapi.paths(read(subject.suite.root / name)):
+    if openapi.paths(openapi.read(subject.suite.root / name)):
         return
     key, problem = ("checks", "attacks", "openapi"), wording("gate.no_openapi", file=name)
     raise subject.suite.error(subject.variant, key, problem)

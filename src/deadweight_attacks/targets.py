@@ -10,18 +10,14 @@ from deadweight.suite.checks import HttpRequest
 from deadweight_attacks.containers import Yard
 from deadweight_attacks.deliver import NOT_LET_IN
 from deadweight_attacks.lab import Lab
-from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, all_gets, documented, left_out, read, takes_nothing
+from deadweight_attacks.routes import SEGMENT, UNCHANGED, Aim, aims, all_gets, documented, left_out, takes_nothing
 from deadweight_attacks.session import OBEYED
 from deadweight_attacks.walls import wording
 from deadweight_workload import openapi
 from deadweight_workload.api import prepare
 
 SECONDS = 8.0
-NOT_THERE = (0, 404, 405)
-MOST_ASKED = 8
-"""So many of a document's requests show below which path they are."""
 MOST_TOLD = 6
-NOWHERE = "?"
 
 
 def take_aim(lab: Lab, yard: Yard) -> None:
@@ -31,11 +27,13 @@ def take_aim(lab: Lab, yard: Yard) -> None:
     own = [item.request for item in lab.variant.checks.api if item.request.port is None]
     document, base = None, None
     if name is not None:
-        document = _served(yard, name, _keys(own)) if name.startswith("/") else read(lab.subject.suite.root / name)
+        document = (
+            _served(yard, name, _keys(own)) if name.startswith("/") else openapi.read(lab.subject.suite.root / name)
+        )
         if not openapi.paths(document):
             lab.notes["openapi"] = wording("untried.no_openapi", name=name)
         base = _base(lab, yard, document, name)
-        document = None if base == NOWHERE else document
+        document = None if base == openapi.NOWHERE else document
     routes = [*own, *all_gets(document, base)]
     places = aims(lab.variant.checks.api, documented(document, base))
     lab.takes_nothing = takes_nothing(document) and not places
@@ -58,7 +56,7 @@ def _telling(guess: Aim, health: str) -> bool:
     """Whether a route that is named without a value may take one: one that is not there takes none, and one that tells how the
     service is hardly does, unless it is the front page."""
     path = guess.request.path.partition("?")[0]
-    return guess.expects not in NOT_THERE and (path == "/" or path != health.partition("?")[0])
+    return guess.expects not in openapi.NOT_THERE and (path == "/" or path != health.partition("?")[0])
 
 
 def _keys(own: Sequence[HttpRequest]) -> list[dict[str, str]]:
@@ -95,27 +93,12 @@ def _harmless(aim: Aim) -> HttpRequest:
 
 
 def _base(lab: Lab, yard: Yard, document: Any, name: str) -> str | None:
-    """Below which path the document's routes are; None: where it says. Documents name the prefix that a proxy takes away.
-    NOWHERE where none of them is there, with a note."""
-    first = {request.path.partition("?")[0]: request for request in all_gets(document, None)}
-    first |= {aim.request.path.partition("?")[0]: _harmless(aim) for aim in documented(document, None)}
-    prefix = openapi.prefix(document) if isinstance(document, dict) else ""
-    plain = {f"{prefix}{path}" for path in openapi.paths(document) if "{" not in path}
-    surest = sorted(first, key=lambda path: path not in plain)  # of a parameter's example, there may be nothing
-    requests = [first[path] for path in surest[:MOST_ASKED]]
-    beside = name.rpartition("/")[0] if name.startswith("/") else ""
-    missing: dict[str | None, int] = {}
-    for base in (None, *dict.fromkeys(start for start in ("", beside) if start != prefix)):
-        paths = [request.path if base is None else base + request.path.removeprefix(prefix) for request in requests]
-        moved = (request.model_copy(update={"path": path}) for request, path in zip(requests, paths, strict=True))
-        missing[base] = sum(_status(lab, yard, request) in NOT_THERE for request in moved)
-        if not missing[base]:
-            return base
-    best = min(missing, key=lambda base: missing[base])
-    if requests and missing[best] == len(requests):
-        lab.notes["openapi"] = wording("untried.no_route", name=name, asked=len(requests))
-        return NOWHERE
-    return best
+    """Below which path the document's routes are; None: where it says. NOWHERE where none of them is there, with a note."""
+    requests = (*all_gets(document, None), *(_harmless(aim) for aim in documented(document, None)))
+    base, asked = openapi.base_of(document, name, requests, lambda request: _status(lab, yard, request))
+    if base == openapi.NOWHERE:
+        lab.notes["openapi"] = wording("untried.no_route", name=name, asked=asked)
+    return base
 
 
 class _Doors:
@@ -137,7 +120,9 @@ class _Doors:
             if status in NOT_LET_IN:
                 if aim.kind != UNCHANGED:
                     self.closed[f"{aim.request.method} {aim.request.path.partition('?')[0]}"] = None
-            elif aim.kind != UNCHANGED or status not in NOT_THERE:  # one that has no end would only keep others waiting
+            elif (
+                aim.kind != UNCHANGED or status not in openapi.NOT_THERE
+            ):  # one that has no end would only keep others waiting
                 yield aim.having(headers) if headers else aim
 
     def _opening(self, aim: Aim) -> tuple[int, dict[str, str]]:

@@ -1,7 +1,7 @@
 """Run the ``api`` check: send HTTP requests to the service and compare the responses.
 
 Evidence data: ``items``, one per request: ``name``, ``status`` (pass, fail), ``reason``, ``seconds``, ``http_status`` (None
-without a response), ``request`` (method and path).
+without a response), ``request`` (method and path); ``ledger``: how many operations these ask, and the known ones that nothing asks.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 from deadweight._errors import UsageError, joined, wording
 from deadweight._log_excerpt import plain
-from deadweight._packages import attacks
+from deadweight._packages import attacks, workload
 from deadweight.checks.protocol import Check, Subject, by_engine, evidence
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
+from deadweight.engine.health import call_grpc
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
@@ -157,6 +158,8 @@ def _cut(value: Any) -> str:
 
 
 ANSWER_SECONDS = 60.0
+GRPC = "application/grpc"
+"""The content type that makes a request a gRPC call; its body is one message in gRPC's frame."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,10 @@ def summed_up(subject: Subject, results: Sequence[ItemResult], started: float) -
     if failed:
         reason = joined(reason, f"{failed[0].name}: {failed[0].reason}")
     status: Status = "fail" if failed else "pass"
-    data = {"items": [asdict(result) for result in results]}
+    ledger = workload.suite_workload(subject).ledger()
+    if ledger.unasked:
+        reason = joined(reason, wording("checks.operations_asked", asked=ledger.asked, known=ledger.known))
+    data = {"items": [asdict(result) for result in results], "ledger": ledger.document()}
     return evidence(subject, "api", status, reason, provenance=by_engine(subject), started=started, data=data)
 
 
@@ -250,10 +256,21 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     )
 
 
-def send(container: Container, request: Prepared) -> Answer:
-    """Raises OSError, HTTPException, Ended."""
-    return container.http(request.port).request(
-        request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
+def send(
+    container: Container, request: Prepared, seconds: float = ANSWER_SECONDS, most: int = MAX_BODY_BYTES
+) -> Answer:
+    """The answer within so many seconds, of its body at most so many bytes. A gRPC call's has the status among its headers.
+
+    Raises OSError, HTTPException, Ended.
+    """
+    route = container.http(request.port)
+    if GRPC in request.headers.values():
+        started = time.monotonic()
+        headers, body = call_grpc(route, request.path, request.body or b"", seconds, most)
+        status = int(headers.get(":status", 0))
+        return Answer(status, headers, body, time.monotonic() - started)
+    return route.request(
+        request.method, request.path, headers=request.headers, body=request.body, timeout=seconds, most=most
     )
 
 

@@ -52,15 +52,21 @@ class Ledger:
     learned: int
     judged: int
     unasked: tuple[str, ...] = ()
+    job: bool = False
+
+    @property
+    def asked(self) -> int:
+        return self.learned + self.judged
 
     @property
     def known(self) -> int:
-        return self.learned + self.judged + len(self.unasked)
+        return self.asked + len(self.unasked)
 
     def __str__(self) -> str:
-        if not self.learned + self.judged:
-            return wording("ledger.nothing")
-        code = "ledger.asked" if self.judged else "ledger.too_few"
+        if not self.asked:
+            return wording("ledger.job" if self.job else "ledger.nothing")
+        few = self.learned < LEAST_OPERATIONS
+        code = "ledger.asked" if self.judged else "ledger.too_few" if few else "ledger.none_held_out"
         counts = {"learned": self.learned, "judged": self.judged, "unasked": len(self.unasked)}
         return wording(code, **counts, known=self.known, least=LEAST_OPERATIONS)
 
@@ -73,12 +79,16 @@ class Ledger:
 @dataclass(frozen=True)
 class Workload:
     """All requests in their order, and all operations that are known, asked or not. ``held_out`` are the suite's own choice of
-    operations to judge on; None: by the hash. ``notes`` tell what a reader must know (a document that could not be read)."""
+    operations to judge on; None: by the hash. ``notes`` tell what a reader must know (a document that could not be read).
+
+    A ``job`` is asked nothing: its one operation is its command line.
+    """
 
     steps: tuple[Step, ...]
     known: tuple[str, ...] = ()
     held_out: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    job: bool = False
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -106,7 +116,7 @@ class Workload:
     def ledger(self) -> Ledger:
         asked, judged = self.operations, self.judged
         unasked = tuple(operation for operation in self.known if operation not in asked)
-        return Ledger(len(asked) - len(judged), len(judged), unasked)
+        return Ledger(len(asked) - len(judged), len(judged), unasked, self.job)
 
 
 def held_out(operations: Iterable[str]) -> frozenset[str]:

@@ -1,13 +1,32 @@
-"""Read the paths and the base path of an OpenAPI document (2 or 3), as plain mappings."""
+"""Read an OpenAPI document (2 or 3): where it is served, its operations, and below which path they are."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from deadweight import _json
+
+if TYPE_CHECKING:
+    from deadweight.engine.http import Answer
+    from deadweight.suite.checks import HttpRequest
+
+SERVED = (
+    "/openapi.json", "/swagger.json", "/v3/api-docs", "/swagger/v1/swagger.json", "/api-docs", "/api/openapi.json", "/q/openapi",
+)  # fmt: skip
+"""Where frameworks serve it."""
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
+MOST_REFERENCES = 6
+NOT_THERE = (0, 404, 405)
+MOST_ASKED = 8
+"""So many of a document's requests show below which path they are."""
+NOWHERE = "?"
 
 
 def parsed(text: str) -> Any:
@@ -42,3 +61,104 @@ def prefix(document: dict[str, Any]) -> str:
     url = str(first.get("url", "")) if isinstance(first, dict) else ""
     path = str(document.get("basePath") or _SERVER.sub("", url)).rstrip("/")
     return path if path.startswith("/") and "{" not in path else ""
+
+
+def served(get: Callable[[str], Answer | None], first: Iterable[str] = ()) -> tuple[str, Any] | None:
+    """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path."""
+    for path in (*first, *SERVED):
+        answer = get(path)
+        document = parsed(answer.text()) if answer is not None and answer.status == 200 else None
+        if paths(document):
+            return path, document
+    return None
+
+
+def read(file: Path) -> Any:
+    """A document of the suite's own; None where there is none."""
+    try:
+        return parsed(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``method`` in capitals; ``path`` is a template with its base path, ``own`` the one in the document. ``item`` and
+    ``definition`` are the document's."""
+
+    document: dict[str, Any]
+    method: str
+    path: str
+    own: str
+    item: dict[str, Any]
+    definition: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @cached_property
+    def parameters(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """By place and name."""
+        given = [
+            followed(self.document, it) for part in (self.item, self.definition) for it in items(part, "parameters")
+        ]
+        return {(str(it.get("in")), str(it["name"])): it for it in given if isinstance(it.get("name"), str)}
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether its path alone is a whole request."""
+        own = self.definition.get("security")
+        secured = own or (self.document.get("security") and own is None)
+        return "{" not in self.path and not secured and not any(it.get("required") for it in self.parameters.values())
+
+
+def operations(document: Any, base: str | None = None, methods: Sequence[str] = METHODS) -> Iterator[Operation]:
+    """Those of a document, in its order. ``base``: the path below which they are; None: where the document says."""
+    for path, item in paths(document).items():
+        whole = f"{prefix(document) if base is None else base}{path}"
+        for method in methods:
+            if isinstance(definition := item.get(method), dict):
+                yield Operation(document, method.upper(), whole, path, item, definition)
+
+
+def items(value: Any, key: str) -> list[Any]:
+    """The list at a key; empty where there is none."""
+    values = value.get(key) if isinstance(value, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def followed(document: dict[str, Any], value: Any) -> dict[str, Any]:
+    """What a reference inside the document leads to; empty for one that leads nowhere."""
+    for _ in range(MOST_REFERENCES):
+        reference = value.get("$ref") if isinstance(value, dict) else None
+        if not isinstance(reference, str):
+            break
+        value = document
+        for word in reference.removeprefix("#/").split("/") if reference.startswith("#/") else [""]:
+            value = value.get(word.replace("~1", "/").replace("~0", "~")) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def base_of(
+    document: Any, name: str, requests: Iterable[HttpRequest], status: Callable[[HttpRequest], int]
+) -> tuple[str | None, int]:
+    """Below which path a document's routes are, and how many were asked to learn it. None: where it says; NOWHERE where none of
+    them is there. Documents name the prefix that a proxy takes away.
+
+    ``name`` is the document's; ``requests`` are examples of its operations, ``status`` gives the status of an answer, or 0.
+    """
+    first = {request.path.partition("?")[0]: request for request in requests}
+    own = prefix(document) if isinstance(document, dict) else ""
+    plain = {f"{own}{path}" for path in paths(document) if "{" not in path}
+    surest = sorted(first, key=lambda path: path not in plain)  # of a parameter's example, there may be nothing
+    some = [first[path] for path in surest[:MOST_ASKED]]
+    beside = name.rpartition("/")[0] if name.startswith("/") else ""
+    missing: dict[str | None, int] = {}
+    for base in (None, *dict.fromkeys(start for start in ("", beside) if start != own)):
+        moved = [it.path if base is None else base + it.path.removeprefix(own) for it in some]
+        asked = (it.model_copy(update={"path": path}) for it, path in zip(some, moved, strict=True))
+        missing[base] = sum(status(request) in NOT_THERE for request in asked)
+        if not missing[base]:
+            return base, len(some)
+    best = min(missing, key=lambda base: missing[base])
+    return (NOWHERE if some and missing[best] == len(some) else best), len(some)

@@ -1,18 +1,44 @@
-"""Collect a service's requests from the suite, its documents and the service itself."""
+"""Collect a service's requests: from its suite, from documents and recordings, and from the service itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import http.client
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from deadweight_workload.model import Step, Workload, operation_of
+from deadweight._errors import CommandError, DeadweightError, Interrupted
+from deadweight.suite.checks import HttpRequest
+from deadweight_workload import examples, grpc, har, openapi
+from deadweight_workload.api import prepare, send
+from deadweight_workload.crawl import crawl
+from deadweight_workload.model import Step, Workload, operation_of, wording
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
     from deadweight.suite.model import Variant
 
+SECONDS = 8.0
+MOST_BYTES = 8 * 2**20
+"""Of one answer: what is longer has no end."""
+MOST_RECORDED = 200
+MOST_OF_ONE = 3
+"""Recorded requests of one operation: browsers ask for some again and again."""
+LAST = re.compile(
+    r"panic|exit\b|quit|kill|shut-?_?down|crash|terminate|restart|reboot|stop\b|reset|purge|wipe|truncate|(?:delete|remove|clear|drop)[-_]?all"
+    r"|logout|sign-?out",
+    re.IGNORECASE,
+)
+"""Operations that may end the service, or everything that it holds: after all others, and no link to one is followed."""
+_BUILDS = {"POST": 0, "PUT": 1, "PATCH": 1, "DELETE": 3}
+_OTHERS = 2
 
-def suite_steps(variant: Variant, templates: tuple[str, ...] = ()) -> tuple[Step, ...]:
+
+def suite_steps(variant: Variant, templates: Iterable[str] = ()) -> tuple[Step, ...]:
     """The requests under ``checks.api``."""
     return tuple(
         Step(item.name, operation_of(item.request.method, item.request.path, templates), item.request, item.expect)
@@ -20,8 +46,192 @@ def suite_steps(variant: Variant, templates: tuple[str, ...] = ()) -> tuple[Step
     )
 
 
-def workload_of(subject: Subject, container: Container | None = None) -> Workload:  # noqa: ARG001
+def suite_workload(subject: Subject) -> Workload:
+    """The requests of the ``api`` check, with all operations that the suite's documents name."""
+    documents = _Collected(subject, None).documents(speaks=False)
+    described = {str(operation): None for _, operations in documents for operation in operations}
+    steps = suite_steps(subject.variant, described)
+    known = (*described, *(step.operation for step in steps))
+    return Workload(steps, tuple(dict.fromkeys(known)), subject.variant.checks.holdout)
+
+
+def workload_of(subject: Subject, container: Container | None = None) -> Workload:
     """All requests that are known for this variant. ``container`` is the service, up and in the suite's own posture: None leaves
-    out what only it can tell."""
-    steps = suite_steps(subject.variant)
-    return Workload(steps, tuple(dict.fromkeys(step.operation for step in steps)), subject.variant.checks.holdout)
+    out what only it can tell. A source that cannot be read is told in ``notes``."""
+    variant = subject.variant
+    if variant.health.kind == "exit":
+        image = subject.engine().images.need(subject.engine_image())
+        words = (*(variant.run.entrypoint or image.entrypoint), *(variant.run.args or image.command))
+        return Workload((), (" ".join(words),), (), job=True)
+    return _Collected(subject, container).workload()
+
+
+class _Collected:
+    """``known`` and ``steps`` grow source by source: none asks an operation that an earlier one asks."""
+
+    def __init__(self, subject: Subject, container: Container | None) -> None:
+        self.subject, self.variant, self.container = subject, subject.variant, container
+        self.steps, self.notes, self.known = list[Step](), list[str](), dict[str, None]()
+        self._asked = set[str]()
+
+    def workload(self) -> Workload:
+        speaks = self.variant.health.kind != "grpc" and self.get("/") is not None
+        documents = list(self.documents(speaks=speaks))
+        described = {str(operation): None for _, operations in documents for operation in operations}
+        suite = suite_steps(self.variant, described)
+        self.add(suite, (step.operation for step in suite))
+        for name, operations in documents:
+            self.add(self._generated(name, operations), map(str, operations))
+        for file in self.variant.checks.requests:
+            if file.endswith(".har"):
+                self.add(self._recorded(file))
+        if self.variant.health.kind == "grpc" and self.container is not None:
+            self.add(self._reflected(self.container))
+        if speaks:
+            self.add(self._linked())
+        ordered = sorted(self.steps, key=_place)
+        if not ordered:
+            self.note("ledger.add")
+        return Workload(tuple(_unique(ordered)), tuple(self.known), self.variant.checks.holdout, tuple(self.notes))
+
+    def add(self, steps: Iterable[Step], known: Iterable[str] = ()) -> None:
+        """Those of operations that nothing asks yet."""
+        new = [step for step in steps if step.operation not in self._asked]
+        self.steps += new
+        self._asked |= {step.operation for step in new}
+        self.known |= dict.fromkeys((*known, *(step.operation for step in new)))
+
+    def note(self, code: str, **fields: object) -> None:
+        self.notes.append(wording(code, **fields))
+
+    def ask(self, request: HttpRequest) -> Answer | None:
+        """None where there is no answer, or no service to ask."""
+        if self.container is None:
+            return None
+        try:
+            return send(self.container, prepare(request, self.subject.suite.root), SECONDS, MOST_BYTES)
+        except Interrupted:
+            raise
+        except (OSError, http.client.HTTPException, DeadweightError):
+            return None
+
+    def get(self, path: str) -> Answer | None:
+        try:
+            return self.ask(HttpRequest(path=path))
+        except ValueError:  # no path that a suite could name
+            return None
+
+    def status(self, request: HttpRequest) -> int:
+        answer = self.ask(request)
+        return 0 if answer is None else answer.status
+
+    def documents(self, *, speaks: bool) -> Iterator[tuple[str, Sequence[openapi.Operation]]]:
+        """Each with its name; one whose operations are not this service's is told, and left out."""
+        checks = self.variant.checks
+        named = dict.fromkeys(name for name in checks.requests if not name.endswith(".har"))
+        named |= {checks.attacks.openapi: None} if checks.attacks and checks.attacks.openapi else {}
+        read = {name: self._document(name) for name in named if self.container or not name.startswith("/")}
+        if not named and speaks and (served := openapi.served(self.get)):
+            read = {served[0]: served[1]}
+        for name, document in read.items():
+            if not openapi.paths(document):
+                self.note("source.no_document", name=name)
+                continue
+            gets = (it for it in openapi.operations(document) if it.method == "GET" and not LAST.search(it.path))
+            asked = [HttpRequest(path=re.sub(r"\{[^/]*?\}", "1", it.path)) for it in gets if it.path.startswith("/")]
+            base = openapi.base_of(document, name, asked, self.status)[0] if speaks else None
+            if base == openapi.NOWHERE:
+                self.note("source.of_another", name=name)
+            else:
+                yield name, tuple(openapi.operations(document, base))
+
+    def _document(self, name: str) -> Any:
+        if not name.startswith("/"):
+            return openapi.read(self.subject.suite.root / name)
+        answer = self.get(name)
+        return openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
+
+    def _generated(self, name: str, operations: Sequence[openapi.Operation]) -> Iterator[Step]:
+        if not examples.installed():
+            return self.note("source.no_schemathesis", count=len(operations))
+        if len(operations) > examples.MOST_OPERATIONS:
+            self.note("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS)
+        own = {f"{it.method} {it.own}": it for it in operations}
+        try:
+            made = list(examples.examples(operations[0].document)) if operations else []
+        except CommandError:
+            return self.note("source.no_examples", name=name)
+        for label, kind, fields in made:
+            if (operation := own.get(label)) and (
+                request := _request(fields, operation.path.removesuffix(operation.own))
+            ):
+                yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
+
+    def _recorded(self, file: str) -> Iterator[Step]:
+        try:
+            recorded = har.read((self.subject.suite.root / file).read_bytes())
+        except (OSError, ValueError):
+            return self.note("source.no_har", name=file)
+        gets = [it for it in recorded.requests if it.method == "GET" and not LAST.search(it.path)][: openapi.MOST_ASKED]
+        if self.container and gets and all(self.status(it) in openapi.NOT_THERE for it in gets):
+            return self.note("source.of_another", name=file)
+        if recorded.elsewhere or recorded.unusable:
+            self.note("source.har_left_out", name=file, elsewhere=recorded.elsewhere, unusable=recorded.unusable)
+        if any(har.MASK in repr(it) for it in recorded.requests):
+            self.note("source.har_masked", name=file)
+        asked = Counter[str]()
+        for request in recorded.requests[:MOST_RECORDED]:
+            operation = operation_of(request.method, request.path, self.known)
+            asked[operation] += 1
+            if asked[operation] <= MOST_OF_ONE:
+                yield Step(f"{operation} (har)", operation, request, source="har")
+
+    def _reflected(self, container: Container) -> Iterator[Step]:
+        def call(path: str, frames: bytes) -> bytes:
+            body = frames.decode()
+            request = grpc.request(path).model_copy(update={"body": body})
+            return send(container, prepare(request, self.subject.suite.root), SECONDS, MOST_BYTES).body
+
+        try:
+            for path, unary in grpc.methods(call):
+                operation = operation_of("POST", path, (f"POST {path}",))
+                self.known[operation] = None
+                if unary and not LAST.search(path):
+                    yield Step(f"{operation} (grpc)", operation, grpc.request(path), source="grpc")
+        except Interrupted:
+            raise
+        except (OSError, http.client.HTTPException, DeadweightError, ValueError):
+            self.note("source.no_reflection")
+
+    def _linked(self) -> Iterator[Step]:
+        for path, works in crawl(self.get, lambda path: not LAST.search(path)):
+            operation = operation_of("GET", path, self.known)
+            self.known.setdefault(operation)
+            if works:
+                yield Step(f"{operation} (crawl)", operation, HttpRequest(path=path), source="crawl")
+
+
+def _request(fields: dict[str, Any], base: str) -> HttpRequest | None:
+    try:
+        return HttpRequest.model_validate({**fields, "path": base + fields["path"]})
+    except ValueError:  # a method or a header that no suite could name
+        return None
+
+
+def _place(step: Step) -> tuple[int, int]:
+    """The suite's own first, as they stand. Of the others: what builds state, upper collections first; what reads it; what deletes;
+    what may end all. Recorded ones stay in their order."""
+    if step.source == "suite":
+        return -1, 0
+    if LAST.search(step.operation):
+        return _BUILDS["DELETE"] + 1, 0
+    rank = _OTHERS if step.source == "har" else _BUILDS.get(step.request.method, _OTHERS)
+    rank = _OTHERS if step.source == "grpc" else rank
+    return rank, step.operation.count("{") if rank < _OTHERS else 0
+
+
+def _unique(steps: Iterable[Step]) -> Iterator[Step]:
+    names = Counter[str]()
+    for step in steps:
+        names[step.name] += 1
+        yield step if names[step.name] == 1 else replace(step, name=f"{step.name} {names[step.name]}")

@@ -11,8 +11,9 @@ import pytest
 
 from deadweight.engine.http import Route
 from deadweight_init.prove import observe
-from deadweight_init.prove.recording import Recorder, stable_part
+from deadweight_init.prove.recording import Recorder
 from deadweight_init.tree import read_tree
+from deadweight_workload.answers import stable_part
 from tests.support.codes import codes, parts
 from tests.support.http_servers import Answering, served
 

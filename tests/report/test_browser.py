@@ -198,8 +198,8 @@ def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> 
     page.locator("#findings > summary").click()
     packages = page.locator("#findings details > summary")
     assert packages.all_inner_texts() == [
-        "stdlib 2 findings, worst critical, touched",
-        "libc6 1 finding, worst high, not touched by the requests sent",
+        "stdlib 2 findings, worst critical, reached",
+        "libc6 1 finding, worst high, not used by the operations asked",
     ]
     packages.first.click()
     assert page.locator("#findings tbody tr").first.inner_text().startswith("CVE-2031-0002")
@@ -413,9 +413,9 @@ def test_fifteen_variants_stay_light(visit, heavy, changed, more) -> None:
 @pytest.mark.parametrize(("cell", "title", "words", "command"), [
     (".comparison tr[data-variant='apko'] td[data-key='size']", "apko: Size", GOT, "layers --variant apko"),
     ("section#layers tr[data-variant='apko'] td:nth-child(4)", "apko: Hidden", GOT, "layers --variant apko"),
-    ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Touched",
+    ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Reached",
      "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
-    ("section#vulnerabilities tr[data-variant='jib'] td[data-key='reach']", "jib: Touched", GOT,
+    ("section#vulnerabilities tr[data-variant='jib'] td[data-key='reach']", "jib: Reached", GOT,
      "verify --variant jib --check vulnerabilities"),
     ("section#vulnerabilities tr[data-variant='apko'] td.reference", "apko: Reference", "A talk, November 2023", ""),
     ("#castle tr.sums:last-child td:nth-child(2)", "all-in-one: stopped, hardened", GOT,

@@ -332,7 +332,7 @@ def test_a_check_without_a_gate_is_measured_and_not_passed() -> None:
 
 
 def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not_known() -> None:
-    reach = model.Reachability("measured", reachable=0, dead_weight=7, requests=16)
+    reach = model.Reachability("measured", reachable=0, dead_weight=7, operations=16)
     scan = replace(scanned(7), copies=140, reachability=reach)
     unknown = replace(scan, coverage=model.Coverage("covered", "not_covered"))
     go, java = (samples.variant(vulnerabilities=record) for record in (scan, unknown))
@@ -340,7 +340,7 @@ def test_dead_weight_says_what_it_rests_on_and_nothing_where_the_language_is_not
     (title,) = [field.title for field in COLUMNS if field.key == "reach"]
     for text in (page.lower().replace("\n", " ") for page in texts):
         assert title.lower().partition(" / ")[2] in text
-    assert "0 / 7 (16 requests)" in texts[0]
+    assert "0 / 7 (16 operations)" in texts[0]
     assert column(samples.report({"go": go, "java": java}), "reach") == {"go": "0 / 7", "java": figures.NOTHING}
 
 
@@ -353,3 +353,14 @@ def test_no_order_to_a_terminal_or_of_direction_reaches_a_page_or_terminal() -> 
     report = samples.report({"a": samples.variant(checks=checks, notes=(HOSTILE,), description=HOSTILE)})
     for text in (*everywhere(report), render_html(report)):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+
+
+def test_a_regression_is_part_of_the_one_verdict() -> None:
+    """The banner stayed green above "1 regression"."""
+    checks = {"runs": model.CheckRecord("pass", True, "it runs")}
+    small, large = (samples.report({"a": samples.variant(size, checks=checks)}) for size in (9_000_000, 90_000_000))
+    changed = compare(small, large)
+    judged = verdict(large, len(changed.regressions))
+    assert (bool(changed.regressions), verdict(large).status, judged.status) == (True, "pass", "fail")
+    for text in (render_markdown(large, changed=changed), render_html(large, changed=changed)):
+        assert str(judged.title) in text

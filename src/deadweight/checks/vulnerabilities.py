@@ -15,7 +15,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 from deadweight import _json
 from deadweight._errors import ConfigError, MissingError, wording
+from deadweight._packages import workload
 from deadweight.checks.protocol import Check, Gate, Subject, evidence, now
 from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.model import SEVERITIES, Coverage, Reach, ScannedImage, ScanRow, count, coverage, distinct
@@ -176,6 +177,9 @@ def severity_gates(
             shown = "" if held else f": {named[:120]}"
             reason = wording("scan.severity_limit", count=len(rows), kind=kind, limit=limit, ids=shown)
             yield Gate(f"max.{severity}", held, reason)
+    unrated = sum(row.severity == "unknown" for row in counted)
+    if unrated and asked.max and "unknown" not in asked.max:  # such a gate would pass whatever they are
+        yield Gate("severities", False, wording("scan.unrated", count=unrated), warning=True)
 
 
 def _exception_gates(accepted: Sequence[Acceptance], used: Sequence[Acceptance | None]) -> Iterator[Gate]:
@@ -275,7 +279,10 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
     asked = subject.variant.checks.vulnerabilities or VulnerabilitiesCheck()
     gates = [*severity_gates(asked, counted, baseline), *_exception_gates(accepted, exceptions)]
     gates += _database_gates(asked, database, seen, strict=strict)
-    reach = reachability(flags_of_counted, counted, observation, len(subject.variant.checks.api))
+    learned: Sequence[bool | None] = ()
+    if not isinstance(observation, str) and observation.learned:
+        learned = reachable(counted, image.owners, replace(observation, opened=observation.learned, executed=()))
+    reach = reachability(flags_of_counted, counted, observation, workload.suite_workload(subject).ledger(), learned)
     judged = _Judged(image, database, seen, reach, flags, exceptions, counted, accepted, gates)
     return evidence(
         subject,
@@ -326,8 +333,8 @@ def _summary(judged: _Judged) -> list[str]:
     parts += [f"not covered: {', '.join(judged.coverage.gaps)}"] if judged.coverage.gaps else []
     reach = judged.reach
     if reach.status == "measured" and known:
-        touched = f"{reach.reachable} in what {reach.requests} requests touched"
-        parts.append(f"{touched}, {reach.dead_weight} in what they did not")
+        reached = f"{reach.reachable} in packages that were reached"
+        parts.append(f"{reached}, {reach.dead_weight} in packages not used by the {reach.operations} operations asked")
     return parts
 
 

@@ -134,8 +134,23 @@ _SERVING = 1
 _STREAM = 1
 
 
+class GrpcFailed(http.client.HTTPException):
+    """A call without an answer; says why in one clause."""
+
+
 def check_grpc(route: Route, service: str, limit: float) -> str:
     """Nothing if ``service`` (empty: the whole server) is SERVING, else in one clause what came. Raises OSError."""
+    try:
+        return _grpc_answer(*call_grpc(route, GRPC_PATH, _grpc_request(service.encode()), limit))
+    except GrpcFailed as failure:
+        return str(failure.args[0])
+
+
+def call_grpc(
+    route: Route, path: str, framed: bytes, limit: float, most: int = GRPC_MAX_BYTES
+) -> tuple[dict[str, str], bytes]:
+    """Call a method with one message in gRPC's frame; gives headers and trailers in one, and the answer's frames, ``most`` bytes of
+    them at most. Raises OSError, GrpcFailed."""
     from h2 import events
     from h2.config import H2Configuration
     from h2.connection import H2Connection
@@ -147,24 +162,26 @@ def check_grpc(route: Route, service: str, limit: float) -> str:
         with route.dial(limit) as wire:
             peer.initiate_connection()
             peer.send_headers(_STREAM, [
-                (":method", "POST"), (":scheme", "http"), (":path", GRPC_PATH), (":authority", "localhost"),
+                (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
                 ("content-type", "application/grpc"), ("te", "trailers"),
             ])  # fmt: skip
-            peer.send_data(_STREAM, _grpc_request(service.encode()), end_stream=True)
+            peer.send_data(_STREAM, framed, end_stream=True)
             while not ended:
                 wire.sendall(peer.data_to_send())
-                if (left := deadline - time.monotonic()) <= 0 or len(body) > GRPC_MAX_BYTES:
-                    return wording("engine.grpc_cut_off")
+                if (left := deadline - time.monotonic()) <= 0 or len(body) > most:
+                    raise GrpcFailed(wording("engine.grpc_cut_off"))
                 wire.settimeout(left)
                 if not (data := wire.recv(65536)):
-                    return wording("engine.grpc_closed")
+                    raise GrpcFailed(wording("engine.grpc_closed"))
                 for event in peer.receive_data(data):
                     headers |= dict(getattr(event, "headers", None) or ())
-                    body += event.data or b"" if isinstance(event, events.DataReceived) else b""
+                    if isinstance(event, events.DataReceived):
+                        body += event.data or b""
+                        peer.acknowledge_received_data(event.flow_controlled_length or 0, _STREAM)
                     ended |= isinstance(event, events.StreamEnded | events.StreamReset | events.ConnectionTerminated)
     except ProtocolError:
-        return wording("engine.grpc_no_http2")
-    return _grpc_answer(headers, bytes(body))
+        raise GrpcFailed(wording("engine.grpc_no_http2")) from None
+    return headers, bytes(body)
 
 
 def _grpc_request(service: bytes) -> bytes:

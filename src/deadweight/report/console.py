@@ -19,7 +19,7 @@ FAILURES_SHOWN, STORIES_SHOWN = 20, 4
 STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
-_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Touched / not touched\nby the requests sent"}
+_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Reached / not used by\nthe operations asked"}
 
 
 def print_comparison(report: Report, console: Console) -> None:

@@ -88,7 +88,7 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures)}
     for ladder, name in names.items():
         write_atomically(folder / name, pictures[ladder])
-    write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
+    write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names, changed))
     write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
     write_atomically(folder / REPORT_FILE, content)
     if changed is not None:

@@ -424,7 +424,7 @@ GROUPS_WITHOUT_SCRIPT = 40
 def render_html(report: Report, pictures: Mapping[str, Markup] | None = None, changed: Comparison | None = None) -> str:
     """``index.html`` of a report. ``pictures``: its ladders' charts where they are drawn already; ``changed``: since an earlier
     report, to be marked."""
-    view = View(report)
+    view = View(report, len(changed.regressions) if changed else 0)
     templates = environment()
     css = _asset(templates, "report.css")
     script = "\n".join(_asset(templates, name) for name in SCRIPTS)

@@ -23,9 +23,11 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _PART = "\f"
 
 
-def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> str:
+def render_markdown(
+    report: Report, pictures: Mapping[str, str] | None = None, changed: Comparison | None = None
+) -> str:
     """``report.md``, at most ``LIMIT_BYTES``. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
-    seen = View(report)
+    seen = View(report, len(changed.regressions) if changed else 0)
     text = render_template(
         "report.md.j2",
         report=report,

@@ -103,13 +103,16 @@ class KernelHeaders:
 @dataclass(frozen=True)
 class Reachability:
     """How many findings are in packages that the running service was seen to use (``reachable``, a lower bound), and how many are
-    in packages that it did not use during the ``requests`` that were sent (``dead_weight``, an upper bound)."""
+    in packages not used by the ``operations`` asked (``dead_weight``, an upper bound). ``ledger`` counts the operations: learned
+    from, judged on, known, and the names of those never asked."""
 
     status: Literal["measured", "not_measured"] = "not_measured"
     reachable: Count | None = None
     dead_weight: Count | None = None
-    requests: Count | None = None
+    operations: Count | None = None
+    held_out_added: Count | None = None
     reason: str | None = None
+    ledger: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

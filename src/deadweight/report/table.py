@@ -235,7 +235,7 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
 
 
 def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Findings in packages that the running service was seen to touch, and in those that no request made it touch; nothing where
+    """Findings in packages that the running service was seen to use, and in those that no operation made it use; nothing where
     the database does not know the language of the service."""
     scan = record.vulnerabilities
     if scan.status != "scanned" or scan.total is None:
@@ -243,7 +243,7 @@ def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     reach = scan.reachability
     if reach.status != "measured" or reach.dead_weight is None:
         return _unmeasured()
-    sent = "" if reach.requests is None else figures.plural(reach.requests, "request")
+    sent = "" if reach.operations is None else figures.plural(reach.operations, "operation")
     return Cell(f"{figures.count(reach.reachable)} / {reach.dead_weight:,}", reach.dead_weight, badge=sent)
 
 
@@ -272,7 +272,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("ratio", "Size ratio", _ratio, 7, "layers", numeric=True),
     Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
-    Column("reach", "Touched / not touched by the requests sent", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
+    Column("reach", "Reached / not used by the operations asked", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
            numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference("vulnerabilities", figures.count), 15, "report",
            numeric=True, reference=True),

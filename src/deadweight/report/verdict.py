@@ -216,11 +216,11 @@ class Verdict:
     stand_ins: str
 
 
-def verdict(report: Report) -> Verdict:
-    """All of it, for any report."""
+def verdict(report: Report, worse: int = 0) -> Verdict:
+    """All of it, for any report. ``worse``: the number of regressions since an earlier one, which fail too."""
     failures, gaps = tuple(_failures(report)), tuple(_gaps(report))
-    title, stories = _title(report, failures, gaps), tuple(_stories(report))
-    status: Literal["pass", "gaps", "fail"] = "fail" if failures else "gaps" if gaps else "pass"
+    title, stories = _title(report, failures, gaps, worse), tuple(_stories(report))
+    status: Literal["pass", "gaps", "fail"] = "fail" if failures or worse else "gaps" if gaps else "pass"
     return Verdict(status, title, _counts(report), failures, gaps, findings(report), stories, stand_ins(report))
 
 
@@ -267,11 +267,15 @@ def _gap(checks: Sequence[str], names: Sequence[str], why: str) -> str:
     return f"{figures.listed(checks)} {of} {figures.listed(names)}" + (f" ({why})" if why else "")
 
 
-def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -> str:
-    if failures:
+def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...], worse: int) -> str:
+    if failures or worse:
         builds = sum(point.check == "build" for point in failures)
         kinds = {"build": builds, "check": len(failures) - builds}
-        return f"{' and '.join(figures.plural(count, word) for word, count in kinds.items() if count)} failed"
+        failed = " and ".join(figures.plural(count, word) for word, count in kinds.items() if count)
+        parts = [f"{failed} failed"] if failed else []
+        return "; ".join(
+            [*parts, *([wording("report.worse", count=figures.plural(worse, "regression"))] if worse else [])]
+        )
     if gaps:
         return "Nothing failed, but " + ", ".join(f"{gap.count:,} {gap.word}" for gap in gaps)
     if not any(record.checks for record in report.variants.values()):
@@ -349,14 +353,14 @@ HISTORY_COLUMNS = 6
 class View:
     """A report, ready to be put into words. Sections without evidence are empty and not shown."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, worse: int = 0) -> None:
         variants = report.variants
         scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
         self.ladders = ladders(report)
         self.sources = tuple(dict.fromkeys(record.reference.source for record in variants.values() if record.reference))
         self.build_note = _build_note(report)
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
-        self.verdict = verdict(report)
+        self.verdict = verdict(report, worse)
         self.winners = {  # by variant, the label beside its name
             finding.winner: f"ship, {figures.listed(finding.unknown)} not known" if finding.unknown else "ship"
             for finding in self.verdict.findings
@@ -376,13 +380,17 @@ class View:
 
 
 def _figure_notes(ladder: Ladder) -> Iterator[str]:
-    """What a reader of a ladder must know of attacks, and who starts faster if that can be told: ranges that overlap are no
-    difference."""
+    """What a reader of a ladder must know of attacks and requests, and who starts faster if that can be told: ranges that overlap
+    are no difference."""
     records = {row.variant: row.record for row in ladder.rows}
     if split := next(filter(None, (record.attack_split for record in records.values())), None):
         apart = f"; {split.not_handed_in} on what is never handed in are apart" if split.not_handed_in else ""
         tried = figures.plural(split.of, "attack")
         yield f"{ladder.title}: attacks stopped are of the {tried} measured for all its variants{apart}."
+    ledgers = [record.checks["api"].evidence.get("ledger") for record in records.values() if "api" in record.checks]
+    if ledger := next(filter(None, ledgers), None):
+        counts = {"known": ledger["operations_known"], "unasked": len(ledger["never_asked"])}
+        yield wording("report.ledger", ladder=ladder.title, asked=counts["known"] - counts["unasked"], **counts)
     timed = {
         name: record
         for name, record in records.items()

@@ -110,15 +110,15 @@ def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, Deadwei
 
 # Scans and SBOMs on a terminal.
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
-TOUCHED, UNTOUCHED = "touched", "not touched by the requests sent"
-MOST_TELLING = ("variant", "total", "critical", "high", TOUCHED, "OS", "fixable", UNTOUCHED, "medium", "low", "languages",
+REACHED, UNUSED = "reached", "not used by the operations asked"
+MOST_TELLING = ("variant", "total", "critical", "high", REACHED, "OS", "fixable", UNUSED, "medium", "low", "languages",
                 "kernel headers", "unknown")  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
 
 
 def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One row for each image; a count stands only where something was looked up."""
-    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", TOUCHED, UNTOUCHED)
+    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", REACHED, UNUSED)
     rows = [(result.variant, *_cells(result.data)) for result in results]
     shown = lazy.fitting(heads, rows, map(heads.index, MOST_TELLING), out.width, {})
     table = lazy.Table(*(heads[index] for index in shown), box=None, padding=(0, 1))

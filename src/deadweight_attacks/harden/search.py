@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,11 +46,11 @@ from deadweight_attacks.harden.trial import (
 )
 from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
 from deadweight_attacks.network import trial_network
-from deadweight_attacks.routes import operations, read
 from deadweight_attacks.seccomp.find import Say, find
 from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
 from deadweight_workload import openapi
+from deadweight_workload.model import operation_of
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -316,15 +315,12 @@ def _documented(subject: Subject, container: Container) -> tuple[int, int]:
     try:
         served = name.startswith("/")
         answer = container.http(variant.port).request("GET", name, timeout=8.0) if served else None
-        document = openapi.parsed(answer.text()) if answer else read(subject.suite.root / name)
+        document = openapi.parsed(answer.text()) if answer else openapi.read(subject.suite.root / name)
     except (OSError, HTTPException):
         return 0, 0
-    known = set(operations(document))
-    base = openapi.prefix(document) if known else ""
-    routes = {pair: re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(base + pair[1])) for pair in known}
-    asked = [(check.request.method.lower(), check.request.path.partition("?")[0]) for check in variant.checks.api]
-    hit = {pair for pair in known for method, path in asked if method == pair[0] and re.fullmatch(routes[pair], path)}
-    return len(hit), len(known)
+    known = {str(operation) for operation in openapi.operations(document)}
+    asked = {operation_of(item.request.method, item.request.path, known) for item in variant.checks.api}
+    return len(asked & known), len(known)
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:

@@ -142,9 +142,6 @@ def _at(document: Any, path: Sequence[str]) -> Any:
     return document
 
 
-SERVED: Sequence[str] = TABLES["paths"]["openapi"]
-"""Where frameworks serve it."""
-
 WRITTEN = re.compile(r"[\"'`](/[\w./-]*(?:openapi|swagger|api-docs)[\w-]*(?:\.json)?)[\"'`]")
 """A path in code under which it may be served, where the service says so itself."""
 
@@ -169,9 +166,4 @@ def repository_document(tree: Tree, folder: str) -> Known[str] | None:
 def served_document(get: Callable[[str], Answer | None], paths: Sequence[str] = ()) -> tuple[str, Any] | None:
     """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path.
     Of ``paths``, those that may be one are asked for first."""
-    for path in (*(path for path in paths if WRITTEN.fullmatch(f'"{path}"')), *SERVED):
-        answer = get(path)
-        document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
-        if openapi.paths(document):
-            return path, document
-    return None
+    return openapi.served(get, (path for path in paths if WRITTEN.fullmatch(f'"{path}"')))

@@ -11,10 +11,10 @@ from deadweight.engine.options import hardened, is_root
 from deadweight.suite import model
 from deadweight.suite.values import format_bytes
 from deadweight_init.draft import Draft, port_hints
-from deadweight_init.languages.sources import SERVED
 from deadweight_init.prove.observe import Down, NotUp, Observation, WhileUp, all_lines, health_note, with_cause
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import may_be_in_memory
+from deadweight_workload import openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -188,7 +188,9 @@ def with_seen(draft: Draft, seen: Observation, run: Mapping[str, Known[Any]]) ->
     if health.kind != "http":
         text = _seen({"kind": health.kind, **more}, health_note(seen.health))
     elif health.status == ("2xx",):
-        why = wording("origin.document" if health.path in SERVED else "origin.answers", status=seen.health.status)
+        why = wording(
+            "origin.document" if health.path in openapi.SERVED else "origin.answers", status=seen.health.status
+        )
         text = _seen({"path": health.path, **more}, why)
     else:
         text = _seen({"path": health.path, "status": list(health.status), **more}, wording("origin.no_2xx"))

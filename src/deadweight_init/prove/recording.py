@@ -6,7 +6,6 @@ An answer's body is checked only as far as two containers agree: times, host nam
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +16,12 @@ from deadweight_init.languages.sources import TESTS, served_document
 from deadweight_init.prove.observe import LIKELY, NOWHERE, Health, Observation, all_lines, ask, first_line
 from deadweight_init.records import SEEN, Known, wording
 from deadweight_init.tree import Tree, aside
-from deadweight_workload import openapi
+from deadweight_workload import answers, openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _CODE = (
     r"[\w.-]+\.(?:go|rs|py|[cm]?[jt]sx?|java|kt|scala|groovy|rb|php|p[lm]|psgi|exs?|erl|cs|fs|c|h|cc|cpp|cxx|hpp|swift|lua|clj|hs|dart"
     r"|nim|zig|cr)"
@@ -50,22 +48,8 @@ class Operation:
 
 def documented_operations(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
     """The operations of an OpenAPI document (2 and 3)."""
-    operations = []
-    for path, item in openapi.paths(document).items():
-        for method in METHODS:
-            operation = item.get(method)
-            if isinstance(operation, dict):
-                plain = method == "get" and not dangerous.search(path)
-                plain = plain and _needs_nothing(document, path, item, operation)
-                operations.append(Operation(method.upper(), f"{openapi.prefix(document)}{path}", plain))
-    return operations
-
-
-def _needs_nothing(document: Any, path: str, item: dict[str, Any], operation: dict[str, Any]) -> bool:
-    given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
-    asks = any(isinstance(param, dict) and (param.get("required") or "$ref" in param) for param in given)
-    secured = operation.get("security") or (document.get("security") and operation.get("security") is None)
-    return "{" not in path and not asks and not secured
+    known = ((it, it.method == "GET" and it.needs_nothing) for it in openapi.operations(document))
+    return [Operation(it.method, it.path, plain and not dangerous.search(it.own)) for it, plain in known]
 
 
 def routes_in_code(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
@@ -74,7 +58,7 @@ def routes_in_code(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[
     for path in _sources(tree, folder):
         for match in _ROUTE.finditer(tree.texts[path]):
             word, route = match["word"].lower(), match["path"]
-            named = (verb for verb in METHODS if word.startswith((verb, f"map{verb}", f"http{verb}")))
+            named = (verb for verb in openapi.METHODS if word.startswith((verb, f"map{verb}", f"http{verb}")))
             method = (match["method"] or next(named, "get")).upper()
             plain = method == "GET" and not _PARAMETER.search(route) and not dangerous.search(route)
             routes.setdefault((method, route), Operation(method, route, plain))
@@ -125,18 +109,9 @@ Place = tuple[str, int]
 """A path and a port."""
 
 MOST = 30
-MOST_JSON = 300
-MOST_TEXT = 60
 _DANGEROUS = re.compile(
     r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
 )
-
-_OF_THE_BUILD = re.compile(
-    r"version|revision|commit|\bgit|sha\d*$|build|built|compile|hostname|platform|arch$|^os$|^go(?:os)?$|^node$|python|^java|jdk|jvm"
-    r"|runtime|kernel|uptime|memory|^cpus?$|^pid$|^uid$|^cwd$",
-    re.IGNORECASE,
-)
-"""Names of values that a build or a base puts in: they differ between variants that answer alike."""
 
 
 @dataclass
@@ -206,43 +181,12 @@ def _answers(container: Container, health: Health, places: Iterable[Place]) -> d
 
 
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
-    kind = first.headers.get("content-type", "").split(";")[0].strip()
-    plain = kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind) else ""
+    kind = answers.media_type(first)
     if first.body != second.body:
-        return Recorded(path, first.status, plain)
-    if "json" in kind or first.body.lstrip()[:1] in (b"{", b"["):
-        return Recorded(path, first.status, plain, json=_json(first))
-    return Recorded(path, first.status, plain, text=_text(first))
-
-
-def _json(answer: Answer) -> str | None:
-    """The document where it is short; of a long mapping the values that are short."""
-    try:
-        value = answer.json()
-    except ValueError:
-        return None
-    value = stable_part(value)
-    if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
-        value = {key: part for key, part in value.items() if isinstance(part, str | int | bool) and len(str(part)) < 60}
-    if value in ({}, None):
-        return None
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MOST_JSON else None
-
-
-def stable_part(value: Any) -> Any:
-    """A document without what the build or the base puts in."""
-    if isinstance(value, dict):
-        return {key: stable_part(part) for key, part in value.items() if not _OF_THE_BUILD.search(key)}
-    return [stable_part(part) for part in value] if isinstance(value, list) else value
-
-
-def _text(answer: Answer) -> str | None:
-    """Its title, or its first line."""
-    text = answer.text()
-    title = re.search(r"<title>([^<\n]{1,60})</title>", text)
-    line = title[0] if title else next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line[:MOST_TEXT] if line and line.isprintable() else None
+        return Recorded(path, first.status, kind)
+    if answers.is_json(first):
+        return Recorded(path, first.status, kind, json=answers.short_json(first))
+    return Recorded(path, first.status, kind, text=answers.short_text(first))
 
 
 def _described(

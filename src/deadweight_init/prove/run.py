@@ -31,6 +31,7 @@ from deadweight_init.prove.recording import Recorder, doubts_of
 from deadweight_init.records import Dependency, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_plain_server, needs_data
+from deadweight_workload.sources import suite_workload
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -246,7 +247,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     if not base:
         return wording("refused.unknown_layers")
     try:
-        opened, executed = watched(subject)
+        (seen,) = watched(subject, suite_workload(subject).steps)
     except CannotWatch as reason:
         return str(reason)
     except Interrupted:
@@ -255,7 +256,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
         return wording("refused.unwatchable", reason=first_line(error.message))
     finally:
         subject.service.close()
-    return runtime_files(subject.archive(), base, opened, executed)
+    return runtime_files(subject.archive(), base, seen.opened, seen.executed)
 
 
 def _gate(proof: Proof, name: str) -> None:

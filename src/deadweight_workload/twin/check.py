@@ -118,6 +118,7 @@ def lines(result: Comparison) -> Iterator[str]:
         yield wording("twin.accepted", count=plural(result.accepted, "difference"))
     if result.unwatched:
         yield wording("twin.unwatched", reason=result.unwatched)
+    yield from result.notes
 
 
 def _few(names: Sequence[str]) -> str:

@@ -69,9 +69,7 @@ class Comparison:
 def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference], list[str]]:
     """What is alike in all runs of A and another in all runs of B; and the names of the fields that were masked."""
     differences, masked, loose = list[Difference](), dict[str, None](), _loose(a)
-    asked = [{request for request, _ in run} for run in (*a, *b)]
-    ended = any(ENDED in run for run in (*a, *b))
-    over: set[str] = set.union(*asked) - set.intersection(*asked) - {ENDED[0], "log", "files"} if ended else set()
+    over = _not_asked(a, b)
     for key in dict.fromkeys(key for run in (*a, *b) for key in run):
         ours, theirs = ([run.get(key) for run in runs] for runs in (a, b))
         if key[0] in over or any((key[0], part) in loose for part in _above(key[1])):
@@ -86,6 +84,14 @@ def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference],
     told = [one for one, within in zip(differences, inner, strict=True) if not within]
     loud = [one for one in told if one.field != LOADED or one.request not in alone]
     return loud, [*masked, *(f"{request}: {name}" for request, name in sorted(loose))]
+
+
+def _not_asked(a: Sequence[Facts], b: Sequence[Facts]) -> set[str]:
+    """The requests that came after the end of a service, where one ended."""
+    asked: list[set[str]] = [{request for request, _ in run} for run in (*a, *b)]
+    if not any(ENDED in run for run in (*a, *b)):
+        return set()
+    return set[str]().union(*asked) - asked[0].intersection(*asked) - {ENDED[0], "log", "files"}
 
 
 def _loose(runs: Sequence[Facts]) -> set[tuple[str, str]]:

@@ -17,7 +17,7 @@ from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import Ended, stop_if_cancelled
 from deadweight_workload import api
 from deadweight_workload.model import Step, Workload
-from deadweight_workload.sources import workload_of
+from deadweight_workload.sources import LAST, workload_of
 from deadweight_workload.twin import answers
 from deadweight_workload.twin.answers import Facts
 from deadweight_workload.twin.compare import ENDED, LOADED
@@ -102,7 +102,8 @@ def _asked(subject: Subject, container: Container, steps: Sequence[Step], seen: 
 
 def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen: Run) -> None:
     """Send all steps again, several at the same time: safe ones only where others would change what it needs."""
-    chosen = [step for step in steps if step.request.method in SAFE or not subject.variant.run.needs]
+    free = not subject.variant.run.needs
+    chosen = [step for step in steps if step.request.method in SAFE or (free and not LAST.search(step.request.path))]
 
     def ask(step: Step) -> str:
         try:
@@ -117,6 +118,7 @@ def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen
 
 def _slowest(steps: Sequence[Step], seconds: Mapping[str, float]) -> Step:
     """The request in whose midst to end a service: one that takes its time, else one with a body that can be held back."""
+    steps = [step for step in steps if not LAST.search(step.request.path)] or steps
     slowest = max(steps, key=lambda step: seconds.get(step.name, 0.0))
     held = (step for step in steps if step.request.method not in SAFE)
     return slowest if seconds.get(slowest.name, 0.0) >= SLOW_SECONDS else next(held, slowest)

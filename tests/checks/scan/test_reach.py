@@ -11,6 +11,7 @@ from deadweight.checks.vulnerabilities import severity_gates
 from deadweight.engine import sidecars
 from deadweight.engine.seccomp import profile
 from deadweight.suite.checks import VulnerabilitiesCheck
+from deadweight_workload.model import Ledger
 from tests.support.codes import codes
 from tests.support.small_project import built_subject, write_suite
 
@@ -100,7 +101,9 @@ def test_which_findings_are_in_touched_files(row, flag):
 
 def test_kernel_headers_are_in_no_count_of_reached_and_dead():
     rows = [finding("kernel_headers", "linux-libc-dev"), *(finding("os", name) for name in ("used", "unused", "odd"))]
-    figures = reachability.reachability((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), 3)
+    figures = reachability.reachability(
+        (False, True, False, None), rows, Observation("k", ("/a",), ("/a",)), Ledger(3, 0)
+    )
     assert (figures.reachable, figures.dead_weight, figures.undecided) == (1, 1, 1)
 
 
@@ -122,9 +125,22 @@ def test_a_gate_counts_each_once():
     assert gate.held
 
 
+def test_findings_without_a_severity_are_told_beside_a_limit_on_severities():
+    """A limit on critical ones passed, whatever they were."""
+    unrated = [replace(ROW, severity="unknown")]
+    gates = severity_gates(VulnerabilitiesCheck(max={"critical": 0}), unrated, None)
+    assert [(gate.name, gate.held, gate.warning) for gate in gates] == [
+        ("max.critical", True, False), ("severities", False, True),
+    ]  # fmt: skip
+    assert all(gate.held for gate in severity_gates(VulnerabilitiesCheck(max={"unknown": 1}), unrated, None))
+
+
 def test_one_touched_copy_is_enough_and_none_is_not_touched():
     seen = Observation("k", ("/usr/bin/0",), ("/usr/bin/0",))
-    figures = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, 16)
-    assert (figures.reachable, figures.dead_weight, figures.undecided, figures.requests) == (1, 1, 0, 16)
-    unsure = reachability.reachability((None, *[False] * 19), COPIES, seen, 16)
+    figures = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, Ledger(4, 2))
+    assert (figures.reachable, figures.dead_weight, figures.undecided, figures.operations) == (1, 1, 0, 6)
+    assert figures.held_out_added is None
+    fewer = reachability.reachability((True, *[False] * 19, False), (*COPIES, OTHER), seen, Ledger(4, 2), [False] * 21)
+    assert fewer.held_out_added == 1
+    unsure = reachability.reachability((None, *[False] * 19), COPIES, seen, Ledger(4, 2))
     assert (unsure.reachable, unsure.dead_weight, unsure.undecided) == (0, 0, 1)

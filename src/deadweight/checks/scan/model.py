@@ -6,9 +6,9 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from deadweight._errors import wording
 
@@ -98,7 +98,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reach:
-    """How many findings lie in what the running service touched. ``undecided`` ones cannot be told apart by files."""
+    """How many findings lie in what the running service reached. ``undecided`` ones cannot be told apart by files. ``operations``
+    were asked; ``held_out_added`` of the ``reachable`` findings are reached by the held-out ones alone. ``ledger`` counts them."""
 
     status: Literal["measured", "not_measured"]
     reachable: int | None = None
@@ -106,8 +107,10 @@ class Reach:
     undecided: int | None = None
     reason: str | None = None
     files: int | None = None
-    requests: int | None = None
+    operations: int | None = None
+    held_out_added: int | None = None
     executed: tuple[str, ...] = ()
+    ledger: Mapping[str, Any] = field(default_factory=dict)
 
 
 def distinct(findings: Iterable[ScanRow]) -> tuple[ScanRow, ...]:

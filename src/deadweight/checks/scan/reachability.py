@@ -1,8 +1,9 @@
-"""Find which vulnerabilities are in packages the running service touches, and which may be dead weight.
+"""Find which vulnerabilities are in packages that the running service reaches.
 
 The service runs hardened, as in every check, and gets all requests of the ``api`` check while every opened or executed file is
-recorded. A package is reachable if one of its files was touched. This is a lower bound: what no request triggers is not
-seen, and nothing is known about functions inside a package.
+recorded. A package is reached if one of its files was opened. This is a lower bound: what no request triggers is not
+seen, and nothing is known about functions inside a package. How low it may be is measured: the same is recorded without the
+operations that are held out (``deadweight_workload``), and what these add is told.
 """
 
 from __future__ import annotations
@@ -39,19 +40,21 @@ class CannotWatch(Exception):
 # not, nor what a health check starts in the container. It works the same for root and for everybody else, on every engine.
 
 
-def watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
-    """What was opened, and what of it was executed, while the service came up and was sent all requests of its ``api`` check.
+def watched(subject: Subject, *parts: Sequence[workload.Step]) -> list[Seen]:
+    """What was opened, and what of it was executed, by the end of each part of the requests.
 
     Raises CannotWatch where that is not told, DeadweightError where the service does not come up."""
     with watching(subject) as (container, heard):
         readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
-        seen = heard()
         if not readiness.healthy:
+            heard()
             raise DeadweightError(readiness.reason)
-        for item in subject.variant.checks.api:
-            _ask(subject, container, item.request)
-        seen = heard()
-        return seen.opened, seen.executed
+        seen = []
+        for steps in parts:
+            for step in steps:
+                _ask(subject, container, step.request)
+            seen.append(heard())
+        return seen
 
 
 @contextlib.contextmanager
@@ -107,11 +110,13 @@ _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
 
 @dataclass(frozen=True)
 class Observation:
-    """What a service opened and executed, for one image and one set of requests (``key``)."""
+    """What a service opened and executed, for one image and one set of requests (``key``). ``learned`` is what it opened or
+    executed without the operations that are held out; empty if there are none."""
 
     key: str
     opened: tuple[str, ...]
     executed: tuple[str, ...]
+    learned: tuple[str, ...] = ()
 
 
 def observed(subject: Subject, *, may_run: bool) -> Observation | str:
@@ -120,14 +125,15 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
         return wording("scan.no_requests")
     file = folder(subject) / "observation.json"
     asked = [*(item.model_dump_json() for item in subject.variant.checks.api), subject.variant.run.model_dump_json()]
-    key = hashlib.sha256(f"1 {subject.built.config_digest} {''.join(asked)}".encode()).hexdigest()
+    key = hashlib.sha256(f"2 {subject.built.config_digest} {''.join(asked)}".encode()).hexdigest()
     observation = store.load(Observation, file)
     if observation is not None and observation.key == key:
         return observation
     if not may_run:
         return wording("scan.not_run_yet", variant=subject.variant.name)
     try:
-        opened, executed = watched(subject)
+        work = workload.suite_workload(subject)
+        first, *rest = watched(subject, work.learn, *([work.judge] if work.judge else []))
     except CannotWatch as reason:
         message: str = reason.args[0]
         return message
@@ -135,7 +141,8 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
         raise
     except DeadweightError as error:
         return wording("scan.service_not_run", problem=" ".join(error.message.split()))
-    observation = Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
+    whole, learned = (rest[0], first.opened | first.executed) if rest else (first, frozenset[str]())
+    observation = Observation(key, *(tuple(sorted(paths)) for paths in (whole.opened, whole.executed, learned)))
     store.save(observation, file)
     return observation
 
@@ -181,29 +188,42 @@ def _plain(path: str) -> str:
 
 
 def reachability(
-    flags: Sequence[bool | None], findings: Sequence[ScanRow], observation: Observation | str, requests: int
+    flags: Sequence[bool | None],
+    findings: Sequence[ScanRow],
+    observation: Observation | str,
+    ledger: workload.Ledger,
+    learned: Sequence[bool | None] = (),
 ) -> Reach:
-    """The counts, of distinct findings that count in the total (no kernel headers), for so many ``requests`` that were sent.
+    """The counts, of distinct findings that count in the total (no kernel headers). ``learned`` are the flags without the
+    operations that are held out.
 
     One of several copies that was touched is enough; it is not touched where none of them was."""
     if isinstance(observation, str):
         return Reach("not_measured", reason=observation)
+    counted = _distinct(flags, findings)
+    undecided, reachable = counted.count(None), counted.count(True)
+    added = reachable - _distinct(learned, findings).count(True) if learned else None
+    parts = [wording("scan.reached", files=len(observation.opened), ledger=ledger)]
+    parts += [wording("scan.reached_by_held_out", judged=ledger.judged, added=added)] if added is not None else []
+    parts += [wording("scan.reach_undecided", findings=undecided)] if undecided else []
+    return Reach(
+        "measured",
+        reachable=reachable,
+        dead_weight=counted.count(False),
+        undecided=undecided,
+        reason="; ".join(parts),
+        files=len(observation.opened),
+        operations=ledger.asked,
+        held_out_added=added,
+        executed=observation.executed,
+        ledger=ledger.document(),
+    )
+
+
+def _distinct(flags: Sequence[bool | None], findings: Sequence[ScanRow]) -> list[bool | None]:
+    """One flag for each distinct finding: reached, not reached, or undecided (None)."""
     copies: dict[tuple[str, str, str, str], list[bool | None]] = {}
     for flag, finding in zip(flags, findings, strict=True):
         if finding.kind != "kernel_headers":
             copies.setdefault(finding.identity, []).append(flag)
-    counted = [True if True in group else None if None in group else False for group in copies.values()]
-    undecided = counted.count(None)
-    reason = f"{len(observation.opened)} files touched while {requests} requests were sent: what no request asks for is not seen"
-    if undecided:
-        reason += f"; {undecided} findings in packages whose use could not be determined"
-    return Reach(
-        "measured",
-        reachable=counted.count(True),
-        dead_weight=counted.count(False),
-        undecided=undecided,
-        reason=reason,
-        files=len(observation.opened),
-        requests=requests,
-        executed=observation.executed,
-    )
+    return [True if True in group else None if None in group else False for group in copies.values()]

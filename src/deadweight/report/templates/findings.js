@@ -3,7 +3,7 @@ drawers.findings = (place) => {
   const { rows, left_out: leftOut } = data.findings;
   const packages = new Map();
   for (const row of rows) packages.set(row[0], [...(packages.get(row[0]) ?? []), row]);
-  const reach = (value) => ({ 1: "touched", 0: "not touched by the requests sent" })[value] ?? "not watched";
+  const reach = (value) => ({ 1: "reached", 0: "not used by the operations asked" })[value] ?? "not watched";
   const list = make("div");
   const one = ([name, found]) => {
     const worst = data.severities[Math.min(...found.map((row) => row[2]))];
@@ -11,7 +11,7 @@ drawers.findings = (place) => {
     const box = make("details", {}, make("summary", {}, make("strong", {}, name), ` ${plural(found.length, "finding")}, worst ${worst}, ${reach(reached)}`));
     box.addEventListener("toggle", () => {
       if (!box.open || box.children.length > 1) return;
-      box.append(tableOf(`Findings in ${name}`, ["Id", "Severity", "Installed", "Fixed in", "Touched", "In", "What"], found.map(([, id, severity, version, fixed, reached, title, who]) => [
+      box.append(tableOf(`Findings in ${name}`, ["Id", "Severity", "Installed", "Fixed in", "Reached", "In", "What"], found.map(([, id, severity, version, fixed, reached, title, who]) => [
         make("code", {}, id),
         ...[data.severities[severity], version, fixed || "no fix", reach(reached), who.map((index) => data.variants[index]).join(", "), title].map((text) => make("td", { class: "wrap" }, text)),
       ])));

@@ -1,0 +1,37 @@
+"""Say what ``deadweight`` sees in a folder that has no suite, and what it would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight._errors import UsageError
+from deadweight.suite.load import SUITE_FILE
+from deadweight_init.command import PLACE
+from deadweight_init.draft import Draft, first_draft
+from deadweight_init.records import wording
+from deadweight_init.services import find_services
+from deadweight_init.tree import read_tree
+
+MOST_SERVICES = 3
+
+
+def look(root: Path) -> tuple[list[str], bool]:
+    """At most five lines about the folder, and whether there is a service to bring in. Nothing is run or written."""
+    try:
+        drafts = [first_draft(service, PLACE) for service in find_services(read_tree(root))]
+    except UsageError as error:
+        return [error.message], False
+    able = [draft for draft in drafts if draft.rungs]
+    if not able:
+        return [wording("look.nothing", folder=root)], False
+    more = [wording("look.more", count=len(able) - MOST_SERVICES)] if len(able) > MOST_SERVICES else []
+    lines = [wording("look.folder", file=SUITE_FILE), *map(_line, able[:MOST_SERVICES]), *more]
+    return [*lines, wording("look.would", file=SUITE_FILE)], True
+
+
+def _line(draft: Draft) -> str:
+    project, own = draft.service.project, draft.service.own
+    kinds = [project.language] if project is not None else []
+    kinds += [own.path] if own is not None else []
+    rungs = ", ".join(rung.name for rung in draft.rungs)
+    return wording("look.service", name=draft.service.name, what=", ".join(kinds), port=draft.port.value, rungs=rungs)

@@ -1,0 +1,3 @@
+module deadweight.invalid/asked
+
+go 1.22
