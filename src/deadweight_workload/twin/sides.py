@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 AT_ONCE = 8
-SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS = 0.2, 0.3, 2.0
+SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS = 1.0, 0.3, 2.0
 MOST_PATHS = 50
 NO_ANSWER = (OSError, http.client.HTTPException, Ended)
 _FAULTS = re.compile(r"(?i)\b(error|exception|fatal|panic|traceback|fail(ed|ure)?|critical|denied|cannot|no such)\b")
