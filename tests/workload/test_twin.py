@@ -53,6 +53,7 @@ def differences(a: list[dict], b: list[dict]) -> list[tuple]:
     ([{"x": "id 3f, took 4"}, {"x": "id 9a, took 5"}], [{"x": "id 77, took 6"}], []),
     ([{"x": "id 3f, ok"}, {"x": "id 9a, ok"}], [{"x": "id 77, bad"}], [("x", "id 3f, ok", "id 77, bad")]),
     ([{"x": "a+b/c ok"}, {"x": "abc== ok"}], [{"x": "a ok"}], []),
+    ([{"body $.ms": "4"}] * 2, [{"body $.ms": "5"}], [("body $.ms", "4", "5")]),
     ([{}] * 2, [{"header server": "x"}], [("header server", None, "x")]),
     ([{"body": "JSON", "body $.a": "1"}] * 2, [{"body": "empty"}], [("body", "JSON", "empty")]),
     # the keys of a mapping by ids change by themselves
@@ -62,6 +63,12 @@ def differences(a: list[dict], b: list[dict]) -> list[tuple]:
 ])  # fmt: skip
 def test_what_changes_by_itself_is_no_difference(a, b, expected):
     assert expected == differences(a, b)
+
+
+def test_a_number_that_changes_elsewhere_is_a_duration():
+    field = "body $.ms"
+    a = [{("x", field): "4", ("y", field): number} for number in ("4", "5")]
+    assert differing(a, [{("x", field): "9", ("y", field): "9"}]) == ([], ["x: body $.ms", "y: body $.ms"])
 
 
 def test_what_a_suite_accepts():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight_workload.model import Step
 
+_LOADER = re.compile(r"/ld-(linux|musl|\d)[^/]*$")
 _DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
 
 
@@ -52,7 +53,7 @@ def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozen
                 except NO_ANSWER:
                     time.sleep(0.1)
                 _note(seen, step.name, last := heard())
-                seen.ran = last.executed - first.executed
+                seen.ran = frozenset(path for path in last.executed - first.executed if not _LOADER.search(path))
             seen.there = frozenset(path for path in ask if stat_of(container, path) is not None)
     except CannotWatch as reason:
         seen.trouble = str(reason.args[0])

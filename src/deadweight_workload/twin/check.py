@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError, wording as core
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 IMAGE = "image:"
 SHOWN, MORE = 60, 3
+ASIDE = frozenset({"process", "ports", "log", "files", "SIGTERM"})
+"""What is compared beside answers."""
 
 
 def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
@@ -92,7 +95,8 @@ def verdict(result: Comparison) -> str:
     words = {"asked": plural(asked, "operation"), "requests": plural(result.requests, "request")}
     counts = wording("twin.compared", **words, unasked=known - asked, known=known)
     count = plural(len(result.differences), "difference")
-    names = {"a": result.a, "b": result.b, "count": count, "counts": counts}
+    answers = sum(one.request not in ASIDE for one in result.differences)
+    names = {"a": result.a, "b": result.b, "count": count, "answers": answers, "counts": counts}
     return wording("twin.different" if result.differences else "twin.alike", **names)
 
 
@@ -103,7 +107,7 @@ def lines(result: Comparison) -> Iterator[str]:
     for one in result.differences:
         groups.setdefault(one.cause.code if one.cause else f"{one.request} {one.field}", []).append(one)
     for group in groups.values():
-        first = next((one for one in group if one.cause and "path" in one.cause.fields), group[0])
+        first = max(group, key=_telling)
         yield told(first, result)
         others: dict[str, list[str]] = {}
         for one in group:
@@ -119,6 +123,13 @@ def lines(result: Comparison) -> Iterator[str]:
     if result.unwatched:
         yield wording("twin.unwatched", reason=result.unwatched)
     yield from result.notes
+
+
+def _telling(one: Difference) -> int:
+    """How well a difference shows its cause: it is in the values, or is a file."""
+    fields = one.cause.fields if one.cause else {}
+    names = [PurePosixPath(fields[name]).name for name in ("a", "b", "path") if name in fields]
+    return sum(name in f"{one.a} {one.b}" for name in names) + ("path" in fields) - (one.request in ASIDE)
 
 
 def _few(names: Sequence[str]) -> str:

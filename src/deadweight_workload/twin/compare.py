@@ -70,13 +70,15 @@ def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference],
     """What is alike in all runs of A and another in all runs of B; and the names of the fields that were masked."""
     differences, masked, loose = list[Difference](), dict[str, None](), _loose(a)
     over = _not_asked(a, b)
+    restless = {key[1] for key in a[0] if len({run.get(key) for run in a}) > 1}
     for key in dict.fromkeys(key for run in (*a, *b) for key in run):
         ours, theirs = ([run.get(key) for run in runs] for runs in (a, b))
         if key[0] in over or any((key[0], part) in loose for part in _above(key[1])):
             continue
-        if len(set(ours)) > 1:
+        timing = key[1] in restless and all(_NUMBER.fullmatch(value or "") for value in (*ours, *theirs))
+        if timing or len(set(ours)) > 1:
             masked[f"{key[0]}: {key[1]}"] = None
-        if all(_differs(ours, value) for value in theirs):
+        if not timing and all(_differs(ours, value) for value in theirs):
             differences.append(Difference(*key, ours[0], theirs[0]))
     known = {(one.request, one.field) for one in differences}
     alone = {request for request, name in known if name != LOADED}
@@ -125,3 +127,5 @@ def _differs(ours: Sequence[str | None], theirs: str | None) -> bool:
 
 
 _WORDS = re.compile(r"\w+|\W")
+_NUMBER = re.compile(r"-?[\d.]+(e-?\d+)?")
+"""A number in a field that changes by itself in another request is a duration or a counter, even where it came out alike."""

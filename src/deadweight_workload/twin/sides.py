@@ -7,7 +7,7 @@ import http.client
 import re
 import tarfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -195,14 +195,7 @@ def _written(container: Container) -> dict[str, str]:
 def _owner(container: Container, path: str) -> str:
     with contextlib.suppress(DeadweightError, tarfile.TarError, OSError):
         stream, _ = container.api.get_archive(container.id, path)
-        with contextlib.closing(_first(stream)) as head:
-            member = tarfile.TarInfo.frombuf(next(head)[:512], "utf-8", "replace")
+        with contextlib.closing(stream):
+            member = tarfile.TarInfo.frombuf(next(stream)[:512], "utf-8", "replace")
         return f" by {member.uid}:{member.gid}"
     return ""
-
-
-def _first(stream: Any) -> Generator[bytes]:
-    try:
-        yield from stream
-    finally:
-        stream.close()
