@@ -162,6 +162,14 @@ def test_the_check_tells_what_the_suite_does_not_accept(pair):
 
 
 @pytest.mark.slow
+def test_an_image_that_does_not_start_is_a_difference_or_nothing_to_compare_with(pair):
+    a, b = pair("/healthz", {"/app": b"#!/nowhere\n"})
+    assert [(one.request, one.field) for one in compare(a, b, ("a", "b")).differences] == [("start", "healthy")]
+    with raises(MissingError, "twin.not_up", side="b"):
+        compare(b, a, ("b", "a"))
+
+
+@pytest.mark.slow
 def test_two_runs_of_one_image_are_alike(pair, whole, engine, tmp_path):
     every = " ".join(dict.fromkeys(path for path, *_ in PLANTED.values()))
     a, _ = subjects(tmp_path, engine, whole[0], whole[0], (whole[1], whole[1]), every)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight_workload.model import Step
 
+_LIBRARY = re.compile(r"(\S+\.so[\w.]*): (?:cannot open shared object|No such file)")
+"""As glibc and musl say it (``dlerror``), also of a program that they cannot start."""
 _LOADER = re.compile(r"/ld-(linux|musl|\d)[^/]*$")
 _DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
 
@@ -111,11 +113,13 @@ def _cause(
     whole = [path for paths in lacking.values() for path in paths]
     named = [path for path in whole if path in f"{one.b} {one.field}"]
     rights = denied or _DENIED.search(f"{one.b} {one.field}") is not None
+    library = _LIBRARY.search(f"{one.b} {one.field}")
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
     fallback = next((process[name] for name in _table()["process"] if name in process), None)
     outside = one.request in ("SIGTERM", "ports")
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
+        lambda: Cause("library", {"path": library[1], "side": b}) if library else None,
         lambda: _of_file(named or own, b),
         lambda: (_of_process(process["user"]) if "user" in process else Cause("rights")) if rights else None,
         lambda: _of_file(() if outside else whole, b),

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence, Status
 
 IMAGE = "image:"
-SHOWN, MORE = 60, 3
-ASIDE = frozenset({"process", "ports", "log", "files", "SIGTERM"})
+SHOWN, SHOWN_OF_START, MORE = 60, 500, 3
+ASIDE = frozenset({"start", "service", "process", "ports", "log", "files", "SIGTERM"})
 """What is compared beside answers."""
 
 
@@ -129,7 +129,8 @@ def _telling(one: Difference) -> int:
     """How well a difference shows its cause: it is in the values, or is a file."""
     fields = one.cause.fields if one.cause else {}
     names = [PurePosixPath(fields[name]).name for name in ("a", "b", "path") if name in fields]
-    return sum(name in f"{one.a} {one.b}" for name in names) + ("path" in fields) - (one.request in ASIDE)
+    plain = one.field in ("status", "body")
+    return sum(name in f"{one.a} {one.b}" for name in names) + ("path" in fields) + plain - (one.request in ASIDE)
 
 
 def _few(names: Sequence[str]) -> str:
@@ -139,7 +140,7 @@ def _few(names: Sequence[str]) -> str:
 
 def told(one: Difference, result: Comparison) -> str:
     """One difference: request, field, both values, the likely cause."""
-    mine, other = _shown(one.a, one.b)
+    mine, other = _shown(one.a, one.b, SHOWN_OF_START if one.request == "start" else SHOWN)
     what: str = wording(
         "twin.difference", request=one.request, field=one.field, a=result.a, b=result.b, mine=mine, other=other
     )
@@ -162,14 +163,14 @@ def _why(cause: Cause) -> str:
     return sentences[cause.code]
 
 
-def _shown(a: str | None, b: str | None) -> tuple[str, str]:
+def _shown(a: str | None, b: str | None, most: int) -> tuple[str, str]:
     """Both values; of long ones the surroundings of where they part."""
     values = [wording("twin.absent") if value is None else value for value in (a, b)]
-    if max(map(len, values)) > SHOWN:
+    if max(map(len, values)) > most:
         pairs = enumerate(zip(*values, strict=False))
         at = max(0, next((index for index, (one, other) in pairs if one != other), min(map(len, values))) - 15)
         values = [
-            ("…" if at else "") + value[at : at + SHOWN] + ("…" if len(value) > at + SHOWN else "") for value in values
+            ("…" if at else "") + value[at : at + most] + ("…" if len(value) > at + most else "") for value in values
         ]
     first, second = (" ".join(value.split()) or '""' for value in values)
     return first, second

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.service import with_last_lines
-from deadweight.engine.faults import Ended, stop_if_cancelled
+from deadweight.engine.faults import CannotStart, Ended, stop_if_cancelled
 from deadweight_workload import api
 from deadweight_workload.model import Step, Workload
 from deadweight_workload.sources import LAST, workload_of
@@ -71,6 +71,8 @@ def run(subject: Subject, steps: Sequence[Step]) -> Run:
                     seen.facts |= _ended(subject, container, _slowest(steps, seen.seconds), seen.seconds)
             seen.facts |= {("log", line): "logged" for line in faults(container)}
             seen.facts |= {("files", path): how for path, how in _written(container).items()}
+    except CannotStart as refusal:
+        seen.facts["start", "healthy"] = refusal.message
     finally:
         subject.service.close()
     return seen
