@@ -217,6 +217,7 @@ class Code(Enum):
     USER = wording("change.user")
     WORKDIR = wording("change.workdir")
     LOCALE = wording("change.locale")
+    ANSWER = wording("change.answer")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from deadweight_init.prove.observe import MOST_SECONDS, START_SECONDS, Down, Not
 from deadweight_init.prove.posture import LEAST_SECONDS, tightest, with_seen, within
 from deadweight_init.prove.proof import ENOUGH, Proof, first_line, nothing_left
 from deadweight_init.prove.recording import Recorder, doubts_of
+from deadweight_init.prove.twins import lost
 from deadweight_init.records import Dependency, Known, Rung, wording
 from deadweight_init.remedies import Case, advice, next_remedy
 from deadweight_init.repository.compose import as_plain_server, needs_data
@@ -276,6 +277,13 @@ def _gate(proof: Proof, name: str) -> None:
     if running is not None:
         proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
+    if proof.verified:
+        proof.say(wording("progress.twin", name=name, own=proof.verified[0]))
+        with proof.workspace() as workspace:
+            why = lost(proof, workspace, name)
+        if why:
+            proof.leave_out(name, why)
+            return
     layers, is_killed = wrong.get(LAYERS), "runs" in wrong
     gates = measured_gates(size, layers, killed=is_killed)
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": gates}}
@@ -283,7 +291,7 @@ def _gate(proof: Proof, name: str) -> None:
     proof.verified.append(name)
     otherwise = proof.draft.set_otherwise
     if proof.draft.config and any(rung.name == name and rung.is_made for rung in proof.draft.rungs):
-        otherwise = {**otherwise, name: tuple(changed_settings(proof.draft.config, config))}
+        otherwise = {**otherwise, name: (*changed_settings(proof.draft.config, config), *otherwise.get(name, ()))}
     proof.draft = replace(proof.draft, own=own, accepted=accepted, set_otherwise=otherwise)
     with proof.workspace() as workspace:  # by the gates that it has now: the report asks for these
         run_checks(workspace.subject(proof.variant(workspace, name)), ("budget", *wrong), proof.tell)
