@@ -300,6 +300,7 @@ SAMPLES = "tests/checks/test_insecure_samples.py"
 NOT_HERE: dict[str, str] = {
     r"invoke (attack|harden) ": "tests/attacks/test_run.py",
     r"invoke attack$": "tests/tasks/test_attack.py",
+    r"invoke twin ": "tests/workload/test_twin.py",
     r"invoke scan": "tests/checks/scan/test_scan.py",
     r"invoke setup": "tests/tasks/test_setup.py",
     r"(invoke|deadweight) doctor": "tests/tasks/test_setup.py",

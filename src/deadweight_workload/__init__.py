@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deadweight_workload.record import Recording, record_traffic, recorded
     from deadweight_workload.settle import settled
     from deadweight_workload.sources import suite_workload, workload_of
-    from deadweight_workload.twin.check import lines, twin
+    from deadweight_workload.twin.check import compare, lines
     from deadweight_workload.twin.compare import Cause, Comparison, Difference
     from deadweight_workload.twin.named import compared
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight_workload.model import Step
 
+_LIBRARY = re.compile(r"(\S+\.so[\w.]*): (?:cannot open shared object|No such file)")
+"""As glibc and musl say it (``dlerror``), also of a program that they cannot start."""
+_LOADER = re.compile(r"/ld-(linux|musl|\d)[^/]*$")
 _DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
 
 
@@ -52,14 +55,14 @@ def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozen
                 except NO_ANSWER:
                     time.sleep(0.1)
                 _note(seen, step.name, last := heard())
-                seen.ran = last.executed - first.executed
+                seen.ran = frozenset(path for path in last.executed - first.executed if not _LOADER.search(path))
             seen.there = frozenset(path for path in ask if stat_of(container, path) is not None)
     except CannotWatch as reason:
         seen.trouble = str(reason.args[0])
     except (Interrupted, UsageError):
         raise
     except DeadweightError as error:  # what ended during a request ends the recorder too: what it told before counts
-        seen.trouble = "" if seen.missed else " ".join(error.message.split())
+        seen.trouble = " ".join(error.message.split())
     finally:
         subject.service.close()
     return seen
@@ -110,16 +113,20 @@ def _cause(
     whole = [path for paths in lacking.values() for path in paths]
     named = [path for path in whole if path in f"{one.b} {one.field}"]
     rights = denied or _DENIED.search(f"{one.b} {one.field}") is not None
+    library = _LIBRARY.search(f"{one.b} {one.field}")
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
+    fallback = next((process[name] for name in _table()["process"] if name in process), None)
+    outside = one.request in ("SIGTERM", "ports")
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
+        lambda: Cause("library", {"path": library[1], "side": b}) if library else None,
         lambda: _of_file(named or own, b),
         lambda: (_of_process(process["user"]) if "user" in process else Cause("rights")) if rights else None,
-        lambda: _of_file(whole, b) if one.request != "SIGTERM" else None,
+        lambda: _of_file(() if outside else whole, b),
         lambda: Cause("compression") if one.field == "header content-encoding" and one.b is None else None,
         lambda: Cause("empty_body") if (one.field, one.b) == ("body", "empty") else None,
-        lambda: other if one.request not in ("SIGTERM", "ports", "start") else None,
-        lambda: next((_of_process(process[name]) for name in _table()["process"] if name in process), None),
+        lambda: None if outside or one.request == "start" else other,
+        lambda: _of_process(fallback) if fallback and not outside else None,
     )
     return next(filter(None, (way() for way in ways)), None)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError, wording as core
@@ -18,17 +19,19 @@ from deadweight.checks.runner import result_of, side_by_side
 from deadweight.report.figures import plural
 from deadweight_workload.model import Ledger, Step, wording
 from deadweight_workload.twin import causes
-from deadweight_workload.twin.compare import Comparison, Difference, differing
+from deadweight_workload.twin.compare import Cause, Comparison, Difference, differing
 from deadweight_workload.twin.sides import Run, requests_of, run
 
 if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence, Status
 
 IMAGE = "image:"
-SHOWN, MORE = 60, 3
+SHOWN, SHOWN_OF_START, MORE = 60, 500, 3
+ASIDE = frozenset({"start", "service", "process", "ports", "log", "files", "SIGTERM"})
+"""What is compared beside answers."""
 
 
-def twin(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
+def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
     """Send B's requests to both, and compare. ``names`` are what the sides are called.
 
     Raises MissingError where nothing can be compared: no request is known, or A does not come up.
@@ -43,8 +46,9 @@ def twin(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = 
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
     ours, theirs = _runs((a, a, b), work.steps, 2)
-    if (reason := ours[0].facts["start", "healthy"]) != "yes":
-        raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
+    for one in ours:
+        if (reason := one.facts["start", "healthy"]) != "yes":
+            raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
     found, masked = _compared(ours, theirs)
     if found:  # what a busy machine, or the hour, brought about does not come again
         again = _runs((a, b), work.steps, 1)
@@ -91,7 +95,8 @@ def verdict(result: Comparison) -> str:
     words = {"asked": plural(asked, "operation"), "requests": plural(result.requests, "request")}
     counts = wording("twin.compared", **words, unasked=known - asked, known=known)
     count = plural(len(result.differences), "difference")
-    names = {"a": result.a, "b": result.b, "count": count, "counts": counts}
+    answers = sum(one.request not in ASIDE for one in result.differences)
+    names = {"a": result.a, "b": result.b, "count": count, "answers": answers, "counts": counts}
     return wording("twin.different" if result.differences else "twin.alike", **names)
 
 
@@ -102,7 +107,7 @@ def lines(result: Comparison) -> Iterator[str]:
     for one in result.differences:
         groups.setdefault(one.cause.code if one.cause else f"{one.request} {one.field}", []).append(one)
     for group in groups.values():
-        first = next((one for one in group if one.cause and "path" in one.cause.fields), group[0])
+        first = max(group, key=_telling)
         yield told(first, result)
         others: dict[str, list[str]] = {}
         for one in group:
@@ -112,11 +117,20 @@ def lines(result: Comparison) -> Iterator[str]:
             yield f"  {wording('twin.same_cause', request=request, fields=_few(fields))}"
     if result.masked:
         fields = list(dict.fromkeys(name.partition(": ")[2] for name in result.masked))
-        yield wording("twin.masked", count=plural(len(fields), "field"), a=result.a, fields=_few(fields))
+        yield wording("twin.masked", a=result.a, fields=_few(fields))
     if result.accepted:
         yield wording("twin.accepted", count=plural(result.accepted, "difference"))
     if result.unwatched:
         yield wording("twin.unwatched", reason=result.unwatched)
+    yield from result.notes
+
+
+def _telling(one: Difference) -> int:
+    """How well a difference shows its cause: it is in the values, or is a file."""
+    fields = one.cause.fields if one.cause else {}
+    names = [PurePosixPath(fields[name]).name for name in ("a", "b", "path") if name in fields]
+    plain = one.field in ("status", "body")
+    return sum(name in f"{one.a} {one.b}" for name in names) + ("path" in fields) + plain - (one.request in ASIDE)
 
 
 def _few(names: Sequence[str]) -> str:
@@ -126,25 +140,37 @@ def _few(names: Sequence[str]) -> str:
 
 def told(one: Difference, result: Comparison) -> str:
     """One difference: request, field, both values, the likely cause."""
-    mine, other = _shown(one.a, one.b)
+    mine, other = _shown(one.a, one.b, SHOWN_OF_START if one.request == "start" else SHOWN)
     what: str = wording(
         "twin.difference", request=one.request, field=one.field, a=result.a, b=result.b, mine=mine, other=other
     )
     if one.cause is None:
         return what
-    code = next((f"missing_{name}" for name in ("path", "field") if name in one.cause.fields), one.cause.code)
-    why = wording(f"cause.{code}", **one.cause.fields)
-    return f"{what}: {why}" if one.request != "process" else what
+    return f"{what}: {_why(one.cause)}" if one.request != "process" else what
 
 
-def _shown(a: str | None, b: str | None) -> tuple[str, str]:
+def _why(cause: Cause) -> str:
+    if "path" in cause.fields:
+        return wording("cause.missing_path", **cause.fields)
+    if "field" in cause.fields:
+        return wording("cause.missing_field", **cause.fields)
+    sentences = {
+        "other_program": wording("cause.other_program", **{"a": "", "b": "", "side": "", **cause.fields}),
+        "rights": wording("cause.rights"),
+        "compression": wording("cause.compression"),
+        "empty_body": wording("cause.empty_body"),
+    }
+    return sentences[cause.code]
+
+
+def _shown(a: str | None, b: str | None, most: int) -> tuple[str, str]:
     """Both values; of long ones the surroundings of where they part."""
     values = [wording("twin.absent") if value is None else value for value in (a, b)]
-    if max(map(len, values)) > SHOWN:
+    if max(map(len, values)) > most:
         pairs = enumerate(zip(*values, strict=False))
         at = max(0, next((index for index, (one, other) in pairs if one != other), min(map(len, values))) - 15)
         values = [
-            ("…" if at else "") + value[at : at + SHOWN] + ("…" if len(value) > at + SHOWN else "") for value in values
+            ("…" if at else "") + value[at : at + most] + ("…" if len(value) > at + most else "") for value in values
         ]
     first, second = (" ".join(value.split()) or '""' for value in values)
     return first, second
@@ -160,7 +186,7 @@ class Twin(Check):
         """Compare with what ``of`` names. What is missing (the other's build, the image) is not measured."""
         started, asked = time.monotonic(), subject.variant.checks.twin
         assert asked is not None
-        result = twin(other_side(subject, asked.of), subject, (asked.of, subject.variant.name), asked.allow)
+        result = compare(other_side(subject, asked.of), subject, (asked.of, subject.variant.name), asked.allow)
         reason = next(lines(result))
         if result.differences:
             reason = f"{reason}; {told(result.differences[0], result)}"

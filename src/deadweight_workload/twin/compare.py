@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -13,6 +13,9 @@ from deadweight_workload.twin.answers import Facts
 
 ENDED = ("service", "ended")
 """The field that tells at which request a service ended: nothing was asked of it after that."""
+
+LOADED = "under load"
+"""The field of an answer that came while others were asked for: it is told only where nothing else of that request differs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """For evidence and ``--json``."""
         counts = {"operations_compared": self.ledger.learned, "operations_known": self.ledger.known}
-        plain = asdict(replace(self, ledger=Ledger(0, 0)))
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         del plain["ledger"]
         return {**plain, **counts, "never_asked": list(self.ledger.unasked)}
 
@@ -66,19 +69,31 @@ class Comparison:
 def differing(a: Sequence[Facts], b: Sequence[Facts]) -> tuple[list[Difference], list[str]]:
     """What is alike in all runs of A and another in all runs of B; and the names of the fields that were masked."""
     differences, masked, loose = list[Difference](), dict[str, None](), _loose(a)
-    over = {request for run in b if ENDED in run for request in {name for name, _ in a[0]} - {name for name, _ in run}}
+    over = _not_asked(a, b)
+    restless = {key[1] for key in a[0] if len({run.get(key) for run in a}) > 1}
     for key in dict.fromkeys(key for run in (*a, *b) for key in run):
         ours, theirs = ([run.get(key) for run in runs] for runs in (a, b))
         if key[0] in over or any((key[0], part) in loose for part in _above(key[1])):
             continue
-        if len(set(ours)) > 1:
+        timing = key[1] in restless and all(_NUMBER.fullmatch(value or "") for value in (*ours, *theirs))
+        if timing or len(set(ours)) > 1:
             masked[f"{key[0]}: {key[1]}"] = None
-        if all(_differs(ours, value) for value in theirs):
+        if not timing and all(_differs(ours, value) for value in theirs):
             differences.append(Difference(*key, ours[0], theirs[0]))
-    known = {(difference.request, difference.field) for difference in differences}
+    known = {(one.request, one.field) for one in differences}
+    alone = {request for request, name in known if name != LOADED}
     inner = (any((one.request, part) in known for part in _above(one.field)[1:]) for one in differences)
     told = [one for one, within in zip(differences, inner, strict=True) if not within]
-    return told, [*masked, *(f"{request}: {name}" for request, name in sorted(loose))]
+    loud = [one for one in told if one.field != LOADED or one.request not in alone]
+    return loud, [*masked, *(f"{request}: {name}" for request, name in sorted(loose))]
+
+
+def _not_asked(a: Sequence[Facts], b: Sequence[Facts]) -> set[str]:
+    """The requests that came after the end of a service, where one ended."""
+    asked: list[set[str]] = [{request for request, _ in run} for run in (*a, *b)]
+    if not any(ENDED in run for run in (*a, *b)):
+        return set()
+    return set[str]().union(*asked) - asked[0].intersection(*asked) - {ENDED[0], "log", "files"}
 
 
 def _loose(runs: Sequence[Facts]) -> set[tuple[str, str]]:
@@ -112,3 +127,5 @@ def _differs(ours: Sequence[str | None], theirs: str | None) -> bool:
 
 
 _WORDS = re.compile(r"\w+|\W")
+_NUMBER = re.compile(r"-?[\d.]+(e-?\d+)?")
+"""A number in a field that changes by itself in another request is a duration or a counter, even where it came out alike."""

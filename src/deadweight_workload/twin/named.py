@@ -11,7 +11,7 @@ from deadweight.project.git import git, parted
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import select_one
 from deadweight_workload.model import wording
-from deadweight_workload.twin.check import IMAGE, other_side, twin
+from deadweight_workload.twin.check import IMAGE, compare, other_side
 from deadweight_workload.twin.compare import Comparison
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def compared(
             needed = {need.variant for need in before.run.needs.values()}
             build(then, [one for one in then.suite.variants if one.name in {before.name, *needed}])
             names = (f"{chosen.name} at {since}", chosen.name)
-            return twin(then.subject(before), workspace.subject(chosen), names)
+            return compare(then.subject(before), workspace.subject(chosen), names)
     if (
         variant
         or not all(sides)
@@ -51,7 +51,7 @@ def compared(
         if not side.startswith(IMAGE):
             select_one(workspace.suite, side)
     first, second = (subject if side == known else other_side(subject, side) for side in sides)
-    return twin(first, second, sides)
+    return compare(first, second, sides)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TERM = 1 << 14
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
-_NAMED = {"TZ": "TZ", "TMPDIR": "TMPDIR", "SSL_CERT_FILE": "SSL_CERT_FILE", "SSL_CERT_DIR": "SSL_CERT_DIR"}
+_NAMED = ("TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 def seen_by(container: Container) -> dict[str, str]:
@@ -30,8 +30,11 @@ def seen_by(container: Container) -> dict[str, str]:
     env = dict(entry.partition("=")[::2] for entry in container.settled()["Config"].get("Env") or ())
     user = user_of(container)
     seen = {"user": user, "locale": next((env[name] for name in _LOCALE if env.get(name)), "C")}
-    seen |= {field: env[name] for field, name in _NAMED.items() if name in env}
-    there = {row["field"]: first_of(container, row["paths"]) for row in _rows()}
+    seen |= {name: env[name] for name in _NAMED if name in env}
+    there: dict[str, dict[str, Any] | None] = {}
+    for row in tomllib.loads((files(__package__) / "process.toml").read_text("utf-8"))["file"]:
+        stats = (stat_of(container, path) for path in row["paths"])
+        there[row["field"]] = next((stat for stat in stats if stat is not None), None)
     seen["libc"] = "musl" if there.pop("musl") else "glibc" if there["glibc"] else "none"
     del there["glibc"]
     seen |= {field: _as_told(stat) if stat else "none" for field, stat in there.items()}
@@ -46,19 +49,9 @@ def seen_by(container: Container) -> dict[str, str]:
     return seen | _in_proc(container)
 
 
-def _rows() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = tomllib.loads((files(__package__) / "process.toml").read_text("utf-8"))["file"]
-    return rows
-
-
 def _as_told(stat: dict[str, Any]) -> str:
     """That it is there; of a folder that is written to, its permissions."""
     return oct(int(stat["mode"]) & 0o777) if str(stat.get("name")) == "tmp" else "there"
-
-
-def first_of(container: Container, paths: list[str]) -> dict[str, Any] | None:
-    """What the engine tells of the first of these paths that is there."""
-    return next((stat for path in paths if (stat := stat_of(container, path)) is not None), None)
 
 
 def stat_of(container: Container, path: str) -> dict[str, Any] | None:

@@ -7,20 +7,20 @@ import http.client
 import re
 import tarfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.service import with_last_lines
-from deadweight.engine.faults import Ended, stop_if_cancelled
+from deadweight.engine.faults import CannotStart, Ended, stop_if_cancelled
 from deadweight_workload import api
 from deadweight_workload.model import Step, Workload
-from deadweight_workload.sources import workload_of
+from deadweight_workload.sources import LAST, workload_of
 from deadweight_workload.twin import answers
 from deadweight_workload.twin.answers import Facts
-from deadweight_workload.twin.compare import ENDED
+from deadweight_workload.twin.compare import ENDED, LOADED
 from deadweight_workload.twin.process import seen_by
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 AT_ONCE = 8
-SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS = 0.2, 0.3, 2.0
+SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS = 1.0, 0.3, 2.0
 MOST_PATHS = 50
 NO_ANSWER = (OSError, http.client.HTTPException, Ended)
 _FAULTS = re.compile(r"(?i)\b(error|exception|fatal|panic|traceback|fail(ed|ure)?|critical|denied|cannot|no such)\b")
@@ -71,6 +71,8 @@ def run(subject: Subject, steps: Sequence[Step]) -> Run:
                     seen.facts |= _ended(subject, container, _slowest(steps, seen.seconds), seen.seconds)
             seen.facts |= {("log", line): "logged" for line in faults(container)}
             seen.facts |= {("files", path): how for path, how in _written(container).items()}
+    except CannotStart as refusal:
+        seen.facts["start", "healthy"] = refusal.message
     finally:
         subject.service.close()
     return seen
@@ -102,7 +104,8 @@ def _asked(subject: Subject, container: Container, steps: Sequence[Step], seen: 
 
 def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen: Run) -> None:
     """Send all steps again, several at the same time: safe ones only where others would change what it needs."""
-    chosen = [step for step in steps if step.request.method in SAFE or not subject.variant.run.needs]
+    free = not subject.variant.run.needs
+    chosen = [step for step in steps if step.request.method in SAFE or (free and not LAST.search(step.request.path))]
 
     def ask(step: Step) -> str:
         try:
@@ -112,11 +115,12 @@ def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for step, shape in zip(chosen, pool.map(ask, chosen), strict=True):
-            seen.facts[step.name, "among others"] = shape
+            seen.facts[step.name, LOADED] = shape
 
 
 def _slowest(steps: Sequence[Step], seconds: Mapping[str, float]) -> Step:
     """The request in whose midst to end a service: one that takes its time, else one with a body that can be held back."""
+    steps = [step for step in steps if not LAST.search(step.request.path)] or steps
     slowest = max(steps, key=lambda step: seconds.get(step.name, 0.0))
     held = (step for step in steps if step.request.method not in SAFE)
     return slowest if seconds.get(slowest.name, 0.0) >= SLOW_SECONDS else next(held, slowest)
@@ -193,14 +197,7 @@ def _written(container: Container) -> dict[str, str]:
 def _owner(container: Container, path: str) -> str:
     with contextlib.suppress(DeadweightError, tarfile.TarError, OSError):
         stream, _ = container.api.get_archive(container.id, path)
-        with contextlib.closing(_first(stream)) as head:
-            member = tarfile.TarInfo.frombuf(next(head)[:512], "utf-8", "replace")
+        with contextlib.closing(stream):
+            member = tarfile.TarInfo.frombuf(next(stream)[:512], "utf-8", "replace")
         return f" by {member.uid}:{member.gid}"
     return ""
-
-
-def _first(stream: Any) -> Generator[bytes]:
-    try:
-        yield from stream
-    finally:
-        stream.close()
