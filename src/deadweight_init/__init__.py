@@ -15,7 +15,7 @@ from deadweight_images import public
 if TYPE_CHECKING:
     from deadweight_init.command import Options, Outcome, init as bring_in
     from deadweight_init.drift import drift as drifted
-    from deadweight_init.look import look
+    from deadweight_init.introduction import look
     from deadweight_init.prove.proof import Tools
     from deadweight_init.services import find_services
     from deadweight_init.tree import read_tree

@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Ledger:
-    """How much was asked: counts of operations. ``unasked`` names those that nothing asks."""
+    """How much was asked: counts of operations. ``unasked`` names those that nothing asks; a job's command line is none of them."""
 
     learned: int
     judged: int
@@ -60,7 +60,7 @@ class Ledger:
 
     @property
     def known(self) -> int:
-        return self.asked + len(self.unasked)
+        return self.asked + len(self.unasked) + self.job
 
     def __str__(self) -> str:
         if not self.asked:
@@ -117,7 +117,7 @@ class Workload:
 
     def ledger(self) -> Ledger:
         asked, judged = self.operations, self.judged
-        unasked = tuple(operation for operation in self.known if operation not in asked)
+        unasked = tuple(operation for operation in self.known if operation not in asked and not self.job)
         return Ledger(len(asked) - len(judged), len(judged), unasked, self.job)
 
 

@@ -113,6 +113,7 @@ def test_operations_are_known_without_a_service_and_without_schemathesis(
 def test_a_job_has_one_operation_its_command_line(service):
     got = workload_of(service("health: {kind: exit}\n    port: null\n    run: {args: [--all]}"))
     assert (got.steps, got.known, parts(str(got.ledger()))[0]) == ((), ("/app --all",), "ledger.job")
+    assert (got.ledger().known, got.ledger().unasked) == (1, ())
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from deadweight_init.look import look
+from deadweight_init.introduction import look
 from tests.support.codes import codes, parts
 
 DOCKERFILE = 'FROM golang:1.26\nCOPY . .\nRUN go build -o /app .\nEXPOSE 8080\nCMD ["/app"]\n'
