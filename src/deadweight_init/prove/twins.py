@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import MissingError
 from deadweight_init.records import Change, Code, wording
-from deadweight_workload.twin.check import told, twin
+from deadweight_workload.twin.check import compare, told
 
 if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
@@ -26,7 +26,7 @@ def lost(proof: Proof, workspace: Workspace, name: str) -> str:
     if first.variant.health.kind == "exit" or proof.time_limit.over():
         return ""
     try:
-        seen = twin(first, other, (own, name), NOT_HELD)
+        seen = compare(first, other, (own, name), NOT_HELD)
     except MissingError:
         return ""
     broken = [one for one in seen.differences if one.field == "status" and (one.a or "").startswith("2")]
