@@ -305,7 +305,7 @@ NOT_HERE: dict[str, str] = {
     r"invoke setup": "tests/tasks/test_setup.py",
     r"(invoke|deadweight) doctor": "tests/tasks/test_setup.py",
     r"invoke push ": "tests/tasks/test_run.py",
-    r"invoke (run|shell|logs) ": "tests/tasks/test_run.py",
+    r"invoke (run|record|shell|logs) ": "tests/tasks/test_run.py",
     r"invoke clean --(project|all)": "tests/project/test_clean.py",
     r"invoke (report --against|publish --to) oci:": "tests/publish/test_report.py",
     r"invoke verdict .* --post": "tests/publish/test_comment.py",

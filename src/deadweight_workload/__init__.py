@@ -11,8 +11,8 @@ from deadweight_images import public
 
 if TYPE_CHECKING:
     from deadweight_workload.api import ItemResult, Prepared, came_down, prepare, run_item, send, summed_up
-    from deadweight_workload.model import Ledger, Step, Workload, wording
-    from deadweight_workload.record import Recording, recorded
+    from deadweight_workload.model import Ledger, Step, Workload
+    from deadweight_workload.record import Recording, record_traffic, recorded
     from deadweight_workload.settle import settled
     from deadweight_workload.sources import suite_workload, workload_of
     from deadweight_workload.twin.check import compare, lines

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from deadweight._errors import UsageError, joined, wording
+from deadweight._errors import UsageError, joined
 from deadweight._log_excerpt import plain
 from deadweight._packages import attacks, workload
 from deadweight.checks.protocol import Check, Subject, by_engine, evidence
@@ -27,6 +27,7 @@ from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
+from deadweight_workload.model import wording
 
 # Turns a request of the suite into bytes.
 
@@ -264,7 +265,7 @@ def send(
     Raises OSError, HTTPException, Ended.
     """
     route = container.http(request.port)
-    if GRPC in request.headers.values():
+    if ("content-type", GRPC) in {(name.lower(), value) for name, value in request.headers.items()}:
         started = time.monotonic()
         headers, body = call_grpc(route, request.path, request.body or b"", seconds, most)
         status = int(headers.get(":status", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -9,12 +10,13 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from deadweight_workload.model import operation_of
+from deadweight_workload.openapi import NOT_THERE
 
 if TYPE_CHECKING:
     from deadweight.engine.http import Answer
 
 MOST_REQUESTS, MOST_SECONDS = 40, 10.0
-MOST_LINKS = 400
+MOST_LINKS, MOST_PAGE = 400, 2**20
 _LINKS = {"a": "href", "link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
 
 
@@ -30,7 +32,8 @@ def crawl(get: Callable[[str], Answer | None], harmless: Callable[[str], bool]) 
             yield path, False
             continue
         answer, left = get(path), left - 1
-        yield path, answer is not None and answer.status < 400
+        if answer is not None and answer.status not in NOT_THERE:
+            yield path, answer.status < 400
         for link in _linked(path, answer) if answer is not None else ():
             if (operation := operation_of("GET", link)) not in seen and len(seen) < MOST_LINKS:
                 seen.add(operation)
@@ -41,7 +44,8 @@ def _linked(path: str, answer: Answer) -> Iterator[str]:
     """Paths on the same host, without fragments."""
     page = _Page()
     if answer.headers.get("content-type", "").startswith("text/html"):
-        page.feed(answer.text())
+        with contextlib.suppress(AssertionError):  # of markup that the parser does not expect
+            page.feed(answer.text()[:MOST_PAGE])
     here = f"http://service{path}"
     for link in (answer.headers.get("location", ""), *page.links):
         try:

@@ -29,7 +29,7 @@ def methods(call: Call) -> Iterator[tuple[str, bool]]:
     ValueError for what cannot be read."""
     path, listed = _reflection(call)
     for name in [_text(entry, 1) for entry in _sub(listed, _SERVICES_ANSWER, 1)]:
-        if name.startswith("grpc."):
+        if name.startswith(("grpc.health.", "grpc.reflection.")):
             continue
         for file in _sub(_payload(call(path, _asking(_FILE_OF_SYMBOL, name))), _FILES_ANSWER, 1):
             package = _text(file, _FILE_PACKAGE)

@@ -10,12 +10,14 @@ import json
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deadweight import _json
 from deadweight.suite.checks import HttpRequest
+from deadweight_workload.openapi import items
 
 MASK = "masked"
 SENT_HEADERS = ("accept", "accept-language", "content-type", "prefer", "range", "x-requested-with")
@@ -40,30 +42,46 @@ class Recorded:
     unusable: int = 0
 
 
-def read(text: bytes) -> Recorded:
-    """Raises ValueError for what is no HAR file. The host is the one that most requests went to."""
+def read(file: Path) -> Recorded:
+    """Raises OSError, and ValueError for what is no HAR file of at most 16 MiB. The host is the one that most requests went to."""
+    with file.open("rb") as stream:
+        text = stream.read(_json.MAX_BYTES + 1)
     document = _json.parsed(text.removeprefix(b"\xef\xbb\xbf"))
     log = document.get("log") if isinstance(document, dict) else None
-    entries = log.get("entries") if isinstance(log, dict) else None
-    if not isinstance(entries, list):
+    if not isinstance(log, dict) or not isinstance(log.get("entries"), list):
         raise ValueError("log.entries")
-    sent = [it["request"] for it in entries if isinstance(it, dict) and isinstance(it.get("request"), dict)]
-    hosts = Counter(urllib.parse.urlsplit(str(it.get("url"))).netloc for it in sent)
+    sent = [(_split(it["request"]), it["request"]) for it in log["entries"] if isinstance(it, dict) and "request" in it]
+    hosts = Counter(url.netloc for url, _ in sent)
     own = hosts.most_common(1)[0][0] if hosts else ""
-    made = [_request(it) for it in sent if urllib.parse.urlsplit(str(it.get("url"))).netloc == own]
+    made = [_request(url, request) for url, request in sent if url.netloc == own]
     usable = {repr(request): request for request in made if request is not None}
     return Recorded(tuple(usable.values()), len(sent) - len(made), made.count(None))
 
 
-def _request(sent: Mapping[str, Any]) -> HttpRequest | None:
-    url, posted = urllib.parse.urlsplit(str(sent.get("url"))), sent.get("postData")
-    headers = sent.get("headers")
-    pairs = [(str(it.get("name")), str(it.get("value"))) for it in headers or () if isinstance(it, dict)]
-    text = posted.get("text") if isinstance(posted, dict) else None
-    if isinstance(posted, dict) and text is None and isinstance(posted.get("params"), list):
-        text = urllib.parse.urlencode([(it.get("name"), it.get("value")) for it in posted["params"]])
+def _split(request: Any) -> urllib.parse.SplitResult:
+    try:
+        return urllib.parse.urlsplit(str(request.get("url")))
+    except (ValueError, AttributeError):
+        return urllib.parse.urlsplit("")
+
+
+def _request(url: urllib.parse.SplitResult, sent: Any) -> HttpRequest | None:
+    if not isinstance(sent, dict):
+        return None
+    posted = sent.get("postData")
+    text = str(posted.get("text") or "") if isinstance(posted, dict) else ""
+    text = text or urllib.parse.urlencode(_pairs(posted, "params"))
     target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-    return clean(str(sent.get("method")), target, pairs, str(text).encode() if text else b"")
+    return clean(str(sent.get("method")), target, _pairs(sent, "headers"), text.encode())
+
+
+def _pairs(value: Any, key: str) -> list[tuple[str, str]]:
+    return [(str(it.get("name")), str(it.get("value"))) for it in items(value, key) if isinstance(it, dict)]
+
+
+def is_secret(name: str) -> bool:
+    """Whether nobody else may read a value of this name."""
+    return _SECRET.search(name) is not None
 
 
 def clean(method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> HttpRequest | None:
@@ -114,7 +132,7 @@ def _masked(value: Any, name: str = "") -> Any:
 
 
 def _value(name: str, value: str) -> str:
-    return MASK if _SECRET.search(name) or _TOKEN.search(value) else value
+    return MASK if is_secret(name) or _TOKEN.search(value) else value
 
 
 def document(exchanges: Iterable[tuple[HttpRequest, str, float, int, str]], version: str) -> str:

@@ -65,10 +65,12 @@ class Ledger:
     def __str__(self) -> str:
         if not self.asked:
             return wording("ledger.job" if self.job else "ledger.nothing")
-        few = self.learned < LEAST_OPERATIONS
-        code = "ledger.asked" if self.judged else "ledger.too_few" if few else "ledger.none_held_out"
-        counts = {"learned": self.learned, "judged": self.judged, "unasked": len(self.unasked)}
-        return wording(code, **counts, known=self.known, least=LEAST_OPERATIONS)
+        rest = {"unasked": len(self.unasked), "known": self.known}
+        if self.judged:
+            return wording("ledger.asked", learned=self.learned, judged=self.judged, **rest)
+        if self.learned < LEAST_OPERATIONS:
+            return wording("ledger.too_few", learned=self.learned, least=LEAST_OPERATIONS, **rest)
+        return wording("ledger.none_held_out", learned=self.learned, **rest)
 
     def document(self) -> dict[str, Any]:
         """For evidence and ``--json``."""

@@ -105,11 +105,15 @@ class Operation:
         return {(str(it.get("in")), str(it["name"])): it for it in given if isinstance(it.get("name"), str)}
 
     @property
+    def secured(self) -> bool:
+        """Whether the document says that it takes a login."""
+        return bool(self.definition.get("security", self.document.get("security")))
+
+    @property
     def needs_nothing(self) -> bool:
         """Whether its path alone is a whole request."""
-        own = self.definition.get("security")
-        secured = own or (self.document.get("security") and own is None)
-        return "{" not in self.path and not secured and not any(it.get("required") for it in self.parameters.values())
+        required = any(it.get("required") for it in self.parameters.values())
+        return "{" not in self.path and not self.secured and not required
 
 
 def operations(document: Any, base: str | None = None, methods: Sequence[str] = METHODS) -> Iterator[Operation]:

@@ -12,15 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, wording as core_wording
+from deadweight._errors import DeadweightError, UsageError, wording as core_wording
 from deadweight.checks.protocol import own_version
+from deadweight.engine.foreground import run_in_foreground
 from deadweight.records.store import write_where_told
 from deadweight_workload import har
 from deadweight_workload.model import operation_of, wording
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
     from deadweight.engine.http import Route
+    from deadweight.engine.options import RunOptions
     from deadweight.suite.checks import HttpRequest
+    from deadweight.suite.model import Variant
 
 SECONDS = 300.0
 MOST_BODY = 64 * 2**20
@@ -44,15 +49,38 @@ class Recording:
             at = datetime.fromtimestamp(began, UTC).isoformat(timespec="milliseconds")
             self._exchanges.append((request, at, time.time() - began, status, kind))
 
-    @property
-    def operations(self) -> int:
-        return len({operation_of(request.method, request.path) for request, *_ in self._exchanges})
-
     def save(self, file: Path) -> str:
         """Write the HAR file, whole or not at all; gives what is to be told of it."""
         write_where_told(file, har.document(self._exchanges, own_version()))
-        counts = {"requests": len(self._exchanges), "operations": self.operations, "unusable": self.unusable}
+        operations = {operation_of(request.method, request.path) for request, *_ in self._exchanges}
+        counts = {"requests": len(self._exchanges), "operations": len(operations), "unusable": self.unusable}
         return wording("record.written", file=file, **counts)
+
+
+def record_traffic(
+    engine: Engine,
+    image: str,
+    options: RunOptions,
+    variant: Variant,
+    to: Path,
+    port: int | None,
+    say: Callable[[str], None],
+) -> None:
+    """Run a variant until Ctrl-C with a recording proxy in front of it, and write what it was sent to the HAR file ``to``.
+
+    Raises UsageError for what speaks no HTTP.
+    """
+    if variant.health.kind in ("exit", "grpc"):
+        raise UsageError(wording("record.not_http", variant=variant.name, kind=variant.health.kind))
+    recording = Recording()
+    with contextlib.ExitStack() as stack:
+
+        def listen(container: Container) -> None:
+            where = stack.enter_context(recorded(container.http, recording, port))
+            say(wording("record.listening", variant=variant.name, port=where))
+
+        run_in_foreground(engine, image, options, variant=variant.name, on_line=say, on_start=listen)
+    say(recording.save(to))
 
 
 @contextlib.contextmanager
@@ -72,7 +100,6 @@ def recorded(way: Callable[[], Route], recording: Recording, port: int | None = 
     except OSError as error:
         raise DeadweightError(core_wording("engine.port_in_use", port=port, problem=error.strerror)) from error
     with server:
-        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, name="record", daemon=True).start()
         try:
             yield int(server.server_address[1])
@@ -83,6 +110,7 @@ def recorded(way: Callable[[], Route], recording: Recording, port: int | None = 
 class _Handler(http.server.BaseHTTPRequestHandler):
     way: Callable[[], Route]
     recording: Recording
+    protocol_version = "HTTP/1.1"  # curl waits for "100 Continue" before it sends a large body
 
     def _pass_on(self) -> None:
         length = self.headers.get("Content-Length", "0")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight._log_excerpt import plain
 from deadweight.checks.service import ServiceDown
+from deadweight.engine.http import Answer
 from deadweight_workload import answers
 from deadweight_workload.api import prepare, problems, send
 from deadweight_workload.model import Step, Workload, wording
@@ -18,16 +20,14 @@ from deadweight_workload.sources import LAST, MOST_BYTES, SECONDS
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container
-    from deadweight.engine.http import Answer
     from deadweight.engine.options import RunOptions
-    from deadweight.suite.checks import HttpExpect
 
 PURPOSE = "workload"
 DYING_SECONDS = 0.5
 SHOWN = 5
-MOST_SPLITS = 3
 BROKEN_CALLS = ("2", "13", "14", "15")
 """UNKNOWN, INTERNAL, UNAVAILABLE and DATA_LOSS (google/rpc/code.proto): what 5xx is to HTTP."""
+NO_ANSWER = Answer(0, {}, b"", 0.0, truncated=True)
 CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -35,88 +35,91 @@ CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 class _Outcome:
     """Of one step. ``ended``: the service did not outlive it."""
 
-    answer: Answer | None
-    ended: bool = False
+    answer: Answer
+    ended: bool
 
     def why_not(self, step: Step) -> str:
-        """Why nothing can be expected of the step: a code, or nothing."""
+        """Why nothing can be expected of the step: a clause, or nothing."""
         if self.ended:
-            return "ended"
-        if self.answer is None or self.answer.truncated:
-            return "no_answer"
+            return wording("left_out.ended")
+        if self.answer.truncated:
+            return wording("left_out.no_answer")
         if step.expect is not None:
-            return "suite_fails" if problems(step.expect, self.answer) else ""
+            return wording("left_out.suite_fails") if problems(step.expect, self.answer) else ""
         status = self.answer.status
-        if status >= 500 or self.answer.headers.get(answers.GRPC_STATUS) in BROKEN_CALLS:
-            return "server_error"
-        return {429: "rate_limit", 401: "login", 403: "login"}.get(status, "")
+        if not 100 <= status < 500 or self.answer.headers.get(answers.GRPC_STATUS) in BROKEN_CALLS:
+            return wording("left_out.server_error")
+        if status in (401, 403):
+            return wording("left_out.login")
+        return wording("left_out.rate_limit") if status == 429 else ""
 
 
 def settled(subject: Subject, options: RunOptions, workload: Workload) -> Workload:
     """The same workload with an expectation at each step: the suite's own, else what fresh containers with these options answer
     alike. What cannot be expected is left out, and told in ``notes``.
 
-    Each container has needs of its own, unless ``options`` has hosts. The first is sent all steps in order. The second is sent
-    those to learn from alone, the third those to judge on: operations that need what others make are not held out from them. Raises
+    Each container has needs of its own, unless ``options`` has hosts. The first two are sent all steps in order. Then those to
+    learn from and those to judge on are sent alone: operations that need what others make are not held out from them. Raises
     ServiceDown where the service does not come up.
     """
-    if not workload.steps:
-        return workload
+    left_out, judged = dict[str, str](), workload.judged
     first = _outcomes(subject, options, workload.steps)
-    left_out = {step.name: why for step in workload.steps if (why := first[step.name].why_not(step))}
-    workload = replace(workload, steps=tuple(step for step in workload.steps if step.name not in left_out))
-    names, judged = {step.name: step for step in workload.steps}, workload.judged
-    for _ in range(MOST_SPLITS):
-        second: dict[str, _Outcome] = {}
-        for part in (workload.learn, workload.judge):
-            second |= _outcomes(subject, options, part) if part else {}
-        strayed = [step for step in workload.steps if _differs(step, first[step.name], second[step.name])]
-        if not strayed or not workload.judged:
+    workload = _without(workload, left_out, {step.name: first[step.name].why_not(step) for step in workload.steps})
+    last = _outcomes(subject, options, workload.steps)
+    workload = _without(workload, left_out, _strayed(workload, first, last))
+    while workload.judged:
+        alone = _outcomes(subject, options, workload.learn) | _outcomes(subject, options, workload.judge)
+        strayed = _strayed(workload, first, alone)
+        joined = _joined(workload, strayed)
+        if joined.judged == workload.judged:
+            workload, last = _without(workload, left_out, strayed), alone
             break
-        workload = _joined(workload, strayed)
-    left_out |= {step.name: second[step.name].why_not(step) or "differs" for step in strayed}
+        workload = joined
     steps = [
-        step if step.expect else replace(step, expect=_expected(first[name], second[name]))
-        for name, step in names.items()
-        if name not in left_out
+        step if step.expect else replace(step, expect=answers.alike(first[step.name].answer, last[step.name].answer))
+        for step in workload.steps
     ]
-    rejoined = sorted(judged - workload.judged)
-    notes = (*workload.notes, *_notes(left_out), *([_note("rejoined", rejoined)] if rejoined else []))
+    rejoined = sorted(judged.intersection(workload.operations) - workload.judged)
+    notes = (*workload.notes, *_notes(left_out, rejoined))
     return replace(workload, steps=tuple(steps), notes=notes)
 
 
-def _joined(workload: Workload, strayed: Sequence[Step]) -> Workload:
+def _without(workload: Workload, left_out: dict[str, str], problems: Mapping[str, str]) -> Workload:
+    """Without the steps that have a problem, which is noted in ``left_out``."""
+    left_out |= {name: why for name, why in problems.items() if why}
+    return replace(workload, steps=tuple(step for step in workload.steps if step.name not in left_out))
+
+
+def _strayed(workload: Workload, first: Mapping[str, _Outcome], last: Mapping[str, _Outcome]) -> dict[str, str]:
+    """The steps that were answered otherwise than before, with the reason."""
+    return {
+        step.name: last[step.name].why_not(step) or wording("left_out.differs")
+        for step in workload.steps
+        if last[step.name].why_not(step)
+        or (step.expect is None and first[step.name].answer.status != last[step.name].answer.status)
+    }
+
+
+def _joined(workload: Workload, strayed: Collection[str]) -> Workload:
     """With fewer operations held out: not those that go astray on their own, nor, where others do, those that change something."""
     judged = workload.judged
-    alone = {step.operation for step in strayed}
+    alone = {step.operation for step in workload.steps if step.name in strayed}
     if alone - judged:
         alone |= {step.operation for step in workload.judge if step.request.method not in CHANGES_NOTHING}
-    return replace(workload, held_out=tuple(sorted(judged - alone)))
+    return replace(workload, held_out=tuple(sorted(judged - alone))) if strayed else workload
 
 
-def _differs(step: Step, first: _Outcome, second: _Outcome) -> bool:
-    if second.why_not(step):
-        return True
-    assert first.answer is not None
-    assert second.answer is not None
-    return step.expect is None and first.answer.status != second.answer.status
-
-
-def _expected(first: _Outcome, second: _Outcome) -> HttpExpect:
-    assert first.answer is not None
-    assert second.answer is not None
-    return answers.alike(first.answer, second.answer)
-
-
-def _notes(left_out: dict[str, str]) -> Iterator[str]:
+def _notes(left_out: Mapping[str, str], rejoined: Sequence[str]) -> Iterator[str]:
     """One for each reason."""
     for why in dict.fromkeys(left_out.values()):
-        yield _note(why, [name for name, code in left_out.items() if code == why])
+        names = [name for name, reason in left_out.items() if reason == why]
+        yield wording("left_out.requests", count=len(names), why=why, names=_shown(names))
+    if rejoined:
+        yield wording("left_out.not_held_out", count=len(rejoined), names=_shown(rejoined))
 
 
-def _note(why: str, names: Sequence[str]) -> str:
-    shown = ", ".join([*names[:SHOWN], *(["…"] if len(names) > SHOWN else [])])
-    return wording(f"left_out.{why}", count=len(names), names=shown)
+def _shown(names: Sequence[str]) -> str:
+    return plain(", ".join([*names[:SHOWN], *(["…"] if len(names) > SHOWN else [])]))
 
 
 def _outcomes(subject: Subject, options: RunOptions, steps: Sequence[Step]) -> dict[str, _Outcome]:
@@ -136,7 +139,7 @@ def _outcomes(subject: Subject, options: RunOptions, steps: Sequence[Step]) -> d
 
 
 def _outcome(subject: Subject, container: Container, step: Step) -> _Outcome:
-    answer = None
+    answer = NO_ANSWER
     try:
         answer = send(container, prepare(step.request, subject.suite.root), SECONDS, MOST_BYTES)
     except Interrupted:
@@ -145,7 +148,7 @@ def _outcome(subject: Subject, container: Container, step: Step) -> _Outcome:
         raise subject.suite.error(subject.variant, "checks", f"api: {step.name}: {error.message}") from error
     except (OSError, http.client.HTTPException, DeadweightError):
         pass
-    return _Outcome(answer, _over(container, may_end=answer is None or LAST.search(step.operation) is not None))
+    return _Outcome(answer, _over(container, may_end=answer is NO_ANSWER or LAST.search(step.operation) is not None))
 
 
 def _over(container: Container, *, may_end: bool) -> bool:

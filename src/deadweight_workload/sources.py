@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import CommandError, DeadweightError, Interrupted
+from deadweight.engine.health import call_grpc
 from deadweight.suite.checks import HttpRequest
 from deadweight_workload import examples, grpc, har, openapi
 from deadweight_workload.api import prepare, send
@@ -91,7 +93,7 @@ class _Collected:
             self.add(self._linked())
         ordered = sorted(self.steps, key=_place)
         if not ordered:
-            self.note("ledger.add")
+            self.notes.append(wording("ledger.add"))
         return Workload(tuple(_unique(ordered)), tuple(self.known), self.variant.checks.holdout, tuple(self.notes))
 
     def add(self, steps: Iterable[Step], known: Iterable[str] = ()) -> None:
@@ -100,9 +102,6 @@ class _Collected:
         self.steps += new
         self._asked |= {step.operation for step in new}
         self.known |= dict.fromkeys((*known, *(step.operation for step in new)))
-
-    def note(self, code: str, **fields: object) -> None:
-        self.notes.append(wording(code, **fields))
 
     def ask(self, request: HttpRequest) -> Answer | None:
         """None where there is no answer, or no service to ask."""
@@ -116,10 +115,8 @@ class _Collected:
             return None
 
     def get(self, path: str) -> Answer | None:
-        try:
-            return self.ask(HttpRequest(path=path))
-        except ValueError:  # no path that a suite could name
-            return None
+        request = _get(path)
+        return None if request is None else self.ask(request)
 
     def status(self, request: HttpRequest) -> int:
         answer = self.ask(request)
@@ -134,14 +131,16 @@ class _Collected:
         if not named and speaks and (served := openapi.served(self.get)):
             read = {served[0]: served[1]}
         for name, document in read.items():
-            if not openapi.paths(document):
-                self.note("source.no_document", name=name)
+            if not (known := tuple(openapi.operations(document))):
+                self.notes.append(wording("source.no_document", name=name))
                 continue
-            gets = (it for it in openapi.operations(document) if it.method == "GET" and not LAST.search(it.path))
-            asked = [HttpRequest(path=re.sub(r"\{[^/]*?\}", "1", it.path)) for it in gets if it.path.startswith("/")]
+            gets = (
+                re.sub(r"\{[^/]*?\}", "1", it.path) for it in known if it.method == "GET" and not LAST.search(it.path)
+            )
+            asked = filter(None, map(_get, gets))
             base = openapi.base_of(document, name, asked, self.status)[0] if speaks else None
             if base == openapi.NOWHERE:
-                self.note("source.of_another", name=name)
+                self.notes.append(wording("source.of_another", name=name))
             else:
                 yield name, tuple(openapi.operations(document, base))
 
@@ -153,32 +152,43 @@ class _Collected:
 
     def _generated(self, name: str, operations: Sequence[openapi.Operation]) -> Iterator[Step]:
         if not examples.installed():
-            return self.note("source.no_schemathesis", count=len(operations))
+            self.notes.append(wording("source.no_schemathesis", count=len(operations)))
+            return
         if len(operations) > examples.MOST_OPERATIONS:
-            self.note("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS)
+            self.notes.append(wording("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS))
         own = {f"{it.method} {it.own}": it for it in operations}
-        try:
-            made = list(examples.examples(operations[0].document)) if operations else []
-        except CommandError:
-            return self.note("source.no_examples", name=name)
+        sent = (item.request.headers for item in self.variant.checks.api)
+        login = {name: value for headers in sent for name, value in headers.items() if har.is_secret(name)}
+        made = list[tuple[str, str, dict[str, Any]]]()
+        with contextlib.suppress(CommandError):
+            made += examples.examples(operations[0].document)
+        if not made:
+            self.notes.append(wording("source.no_examples", name=name))
         for label, kind, fields in made:
-            if (operation := own.get(label)) and (
-                request := _request(fields, operation.path.removesuffix(operation.own))
-            ):
-                yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
+            operation = own.get(label)
+            with contextlib.suppress(ValueError):  # a method or a header that no suite could name
+                if operation is not None and fields:
+                    headers = fields["headers"] | (login if operation.secured else {})
+                    path = operation.path.removesuffix(operation.own) + fields["path"]
+                    request = HttpRequest.model_validate(fields | {"path": path, "headers": headers})
+                    yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
 
     def _recorded(self, file: str) -> Iterator[Step]:
         try:
-            recorded = har.read((self.subject.suite.root / file).read_bytes())
+            recorded = har.read(self.subject.suite.root / file)
         except (OSError, ValueError):
-            return self.note("source.no_har", name=file)
+            self.notes.append(wording("source.no_har", name=file))
+            return
         gets = [it for it in recorded.requests if it.method == "GET" and not LAST.search(it.path)][: openapi.MOST_ASKED]
         if self.container and gets and all(self.status(it) in openapi.NOT_THERE for it in gets):
-            return self.note("source.of_another", name=file)
+            self.notes.append(wording("source.of_another", name=file))
+            return
         if recorded.elsewhere or recorded.unusable:
-            self.note("source.har_left_out", name=file, elsewhere=recorded.elsewhere, unusable=recorded.unusable)
+            self.notes.append(
+                wording("source.har_left_out", name=file, elsewhere=recorded.elsewhere, unusable=recorded.unusable)
+            )
         if any(har.MASK in repr(it) for it in recorded.requests):
-            self.note("source.har_masked", name=file)
+            self.notes.append(wording("source.har_masked", name=file))
         asked = Counter[str]()
         for request in recorded.requests[:MOST_RECORDED]:
             operation = operation_of(request.method, request.path, self.known)
@@ -187,13 +197,10 @@ class _Collected:
                 yield Step(f"{operation} (har)", operation, request, source="har")
 
     def _reflected(self, container: Container) -> Iterator[Step]:
-        def call(path: str, frames: bytes) -> bytes:
-            body = frames.decode()
-            request = grpc.request(path).model_copy(update={"body": body})
-            return send(container, prepare(request, self.subject.suite.root), SECONDS, MOST_BYTES).body
-
         try:
-            for path, unary in grpc.methods(call):
+            for path, unary in grpc.methods(
+                lambda path, sent: call_grpc(container.http(), path, sent, SECONDS, MOST_BYTES)[1]
+            ):
                 operation = operation_of("POST", path, (f"POST {path}",))
                 self.known[operation] = None
                 if unary and not LAST.search(path):
@@ -201,7 +208,7 @@ class _Collected:
         except Interrupted:
             raise
         except (OSError, http.client.HTTPException, DeadweightError, ValueError):
-            self.note("source.no_reflection")
+            self.notes.append(wording("source.no_reflection"))
 
     def _linked(self) -> Iterator[Step]:
         for path, works in crawl(self.get, lambda path: not LAST.search(path)):
@@ -211,10 +218,11 @@ class _Collected:
                 yield Step(f"{operation} (crawl)", operation, HttpRequest(path=path), source="crawl")
 
 
-def _request(fields: dict[str, Any], base: str) -> HttpRequest | None:
+def _get(path: str) -> HttpRequest | None:
+    """None for a path that no suite could name."""
     try:
-        return HttpRequest.model_validate({**fields, "path": base + fields["path"]})
-    except ValueError:  # a method or a header that no suite could name
+        return HttpRequest(path=path)
+    except ValueError:
         return None
 
 
@@ -225,8 +233,7 @@ def _place(step: Step) -> tuple[int, int]:
         return -1, 0
     if LAST.search(step.operation):
         return _BUILDS["DELETE"] + 1, 0
-    rank = _OTHERS if step.source == "har" else _BUILDS.get(step.request.method, _OTHERS)
-    rank = _OTHERS if step.source == "grpc" else rank
+    rank = _BUILDS.get(step.request.method, _OTHERS) if step.source == "openapi" else _OTHERS
     return rank, step.operation.count("{") if rank < _OTHERS else 0
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from deadweight_workload import settle, sources
 from tests.support.attack_grounds import castle, service_image
 
 SERVICE = "tests/services/asked"
@@ -29,7 +30,9 @@ def built(engine, tmp_path_factory):
 
 
 @pytest.fixture
-def service(tmp_path, engine, built):
+def service(tmp_path, engine, built, monkeypatch):
     """Its subject with this YAML; ``files`` are further ones of the project."""
+    for module in (sources, settle):
+        monkeypatch.setattr(module, "SECONDS", 2.0)
     archive, image = built
     return lambda yaml="", **files: castle(tmp_path, engine, archive, yaml, reference=image, awk=False, **files)

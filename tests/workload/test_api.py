@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from deadweight._errors import UsageError, wording
+from deadweight._errors import UsageError
 from deadweight.engine.http import Answer
 from deadweight.suite.checks import HttpExpect, HttpRequest
 from deadweight_workload.api import prepare, problems, subset_problems
+from deadweight_workload.model import wording
 from tests.support.codes import parts, raises
 
 

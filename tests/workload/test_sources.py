@@ -1,6 +1,10 @@
 """Where requests come from, in which order, and what is left out."""
 
-from deadweight_workload import settled, workload_of
+import json
+
+import pytest
+
+from deadweight_workload import examples, settled, workload_of
 from deadweight_workload.model import Workload
 from tests.support.codes import parts
 
@@ -22,7 +26,7 @@ def test_every_source_adds_what_earlier_ones_do_not_ask(service):
         "GET /limited": "openapi", "GET /": "crawl", "GET /style.css": "crawl", "GET /search": "crawl",
         "POST /shutdown": "openapi",
     }  # fmt: skip
-    assert set(made.known) - set(made.operations) == {"GET /logout", "GET /missing"}
+    assert set(made.known) - set(made.operations) == {"GET /logout"}
     items = [(step.name, step.request.path, step.request.body) for step in made.steps if "/items" in step.operation]
     assert items[:3] == [
         ("POST /items (valid)", "/items", '{"name": ""}'),
@@ -33,6 +37,7 @@ def test_every_source_adds_what_earlier_ones_do_not_ask(service):
     assert [step.request.path for step in made.steps if step.operation == "GET /search"] == ["/search?q=x"]
 
 
+@pytest.mark.slow
 def test_answers_that_are_alike_become_expectations_and_the_others_are_told(service):
     wrong = ", {name: wrong, request: {path: /about}, expect: {status: 404}}"
     subject = service(API % (wrong, ""))
@@ -45,9 +50,81 @@ def test_answers_that_are_alike_become_expectations_and_the_others_are_told(serv
     assert expected["GET /random (valid)"].json_subset == {"kind": "die"}
     assert expected["GET /search (crawl)"].body_contains == "found"
     assert expected["GET / (crawl)"].body_matches == "."
-    told = {code: fields["names"] for code, fields in map(parts, got.notes)}
+    told = {
+        fields["why"].code: fields["names"] for code, fields in map(parts, got.notes) if code == "left_out.requests"
+    }
     assert told["left_out.ended"] == "POST /shutdown (valid)"
     assert told["left_out.no_answer"] == "GET /stream (valid)"
     assert (told["left_out.rate_limit"], told["left_out.login"]) == ("GET /limited (valid)", "GET /login (valid)")
     assert (told["left_out.suite_fails"], told["left_out.server_error"]) == ("wrong", "GET /broken (valid)")
     assert told["left_out.differs"] == "GET /fickle (valid)"
+
+
+HAR = {"log": {"entries": [
+    {"request": {"method": "POST", "url": "http://app/items", "postData": {"text": '{"name": "a", "token": "t"}'}}},
+    {"request": {"method": "GET", "url": "http://app/items/1"}}, {"request": {"method": "GET", "url": "http://app/about"}},
+]}}  # fmt: skip
+FOREIGN = {"openapi": "3.0.3", "paths": {"/pets": {"get": {}}, "/pets/{id}": {"get": {}}}}
+
+
+def test_files_of_the_suite_are_read_and_what_is_none_of_this_service_is_told(service, tmp_path):
+    files = {
+        "traffic.har": HAR,
+        "pets.json": FOREIGN,
+        "pets.har": {"log": {"entries": [entry("/pets"), entry("/dogs")]}},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "empty.json").write_text("[]")
+    (tmp_path / "empty.har").write_text("no")
+    subject = service(API % ("", f", requests: [{', '.join([*files, 'empty.json', 'empty.har', '/nowhere.json'])}]"))
+    made = collected(subject)
+    subject.service.close()
+    named = [(step.name, step.source, step.request.body) for step in made.steps if step.source != "crawl"]
+    assert named == [
+        ("about", "suite", None), ("POST /items (har)", "har", '{"name": "a", "token": "masked"}'),
+        ("GET /items/{} (har)", "har", None),
+    ]  # fmt: skip
+    told = [(code, fields["name"]) for code, fields in map(parts, made.notes)]
+    assert told == [
+        ("source.of_another", "pets.json"), ("source.no_document", "empty.json"), ("source.no_document", "/nowhere.json"),
+        ("source.har_masked", "traffic.har"), ("source.of_another", "pets.har"), ("source.no_har", "empty.har"),
+    ]  # fmt: skip
+
+
+def entry(path):
+    return {"request": {"method": "GET", "url": f"http://app{path}"}}
+
+
+@pytest.mark.parametrize(("installed", "made"), [(True, 1), (False, 0)])
+def test_operations_are_known_without_a_service_and_without_schemathesis(
+    service, tmp_path, monkeypatch, installed, made
+):
+    monkeypatch.setattr(examples, "installed", lambda: installed)
+    (tmp_path / "pets.json").write_text(json.dumps(FOREIGN))
+    got = workload_of(service("checks: {requests: pets.json}"))
+    assert got.known == ("GET /pets", "GET /pets/{id}")
+    assert len([step for step in got.steps if step.operation == "GET /pets"]) == made
+    assert [code for code, _ in map(parts, got.notes)] == (
+        [] if installed else ["source.no_schemathesis", "ledger.add"]
+    )
+
+
+def test_a_job_has_one_operation_its_command_line(service):
+    got = workload_of(service("health: {kind: exit}\n    port: null\n    run: {args: [--all]}"))
+    assert (got.steps, got.known, parts(str(got.ledger()))[0]) == ((), ("/app --all",), "ledger.job")
+
+
+@pytest.mark.slow
+def test_operations_that_need_what_others_make_are_not_held_out(service):
+    """A judge sends those it judges on alone."""
+    item = "{name: %s, request: {%s}, expect: {status: %s}}"
+    api = [item % ("make", "method: POST, path: /items, json: {name: a}", 201), item % ("read", "path: /items/1", 200)]
+    subject = service(f"checks: {{api: [{', '.join(api)}], holdout: ['GET /items/{{id}}', 'GET /about']}}")
+    got = settled(subject, subject.service.options(), collected(subject))
+    subject.service.close()
+    assert {"make", "read"} <= {step.name for step in got.learn}
+    assert got.held_out == ("GET /about",)
+    assert {code: fields["names"] for code, fields in map(parts, got.notes)}[
+        "left_out.not_held_out"
+    ] == "GET /items/{id}"

@@ -137,13 +137,17 @@ _STREAM = 1
 class GrpcFailed(http.client.HTTPException):
     """A call without an answer; says why in one clause."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
 
 def check_grpc(route: Route, service: str, limit: float) -> str:
     """Nothing if ``service`` (empty: the whole server) is SERVING, else in one clause what came. Raises OSError."""
     try:
         return _grpc_answer(*call_grpc(route, GRPC_PATH, _grpc_request(service.encode()), limit))
     except GrpcFailed as failure:
-        return str(failure.args[0])
+        return failure.why
 
 
 def call_grpc(

@@ -10,7 +10,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from deadweight._errors import DeadweightError, MissingError, UsageError, wording
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import print_json, report_progress, say
 from deadweight.tasks._task import Names, Value, names, one_of, parse_port, task
@@ -62,22 +62,9 @@ def record(c: Context, variant: Value = None, to: str = "traffic.har", port: Val
 
     Example: invoke record --variant apko --to traffic.har
     """
-    recording, wanted = lazy.workload.Recording(), parse_port(port)
     with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
         chosen, image, options = _prepared(workspace, variant, stack)
-        if (kind := chosen.health.kind) in ("exit", "grpc"):
-            raise UsageError(lazy.workload.wording("record.not_http", variant=chosen.name, kind=kind))
-
-        def listen(container: lazy.Container) -> None:
-            where = stack.enter_context(lazy.workload.recorded(container.http, recording, wanted))
-            say(lazy.workload.wording("record.listening", variant=chosen.name, port=where))
-
-        code = lazy.foreground.run_in_foreground(
-            workspace.engine(), image, options, variant=chosen.name, on_line=say, on_start=listen
-        )
-        if code and lazy._signals.received() is None:
-            say(f"{chosen.name}: ended with exit code {code}")
-    say(recording.save(Path(to)))
+        lazy.workload.record_traffic(workspace.engine(), image, options, chosen, Path(to), parse_port(port), say)
 
 
 @task(help={"variant": "the variant (required if the suite has several)"})
