@@ -14,6 +14,7 @@ from deadweight.project.workspace import Workspace
 from deadweight.sources.protocol import Source
 from deadweight_workload import Difference, compare, compared, lines
 from deadweight_workload.twin.answers import facts, steady
+from deadweight_workload.twin.causes import Looked, missing
 from deadweight_workload.twin.check import other_side
 from deadweight_workload.twin.compare import differing
 from deadweight_workload.twin.named import at_revision
@@ -69,6 +70,14 @@ def test_a_number_that_changes_elsewhere_is_a_duration():
     field = "body $.ms"
     a = [{("x", field): "4", ("y", field): number} for number in ("4", "5")]
     assert differing(a, [{("x", field): "9", ("y", field): "9"}]) == ([], ["x: body $.ms", "y: body $.ms"])
+
+
+def test_the_very_file_is_named_before_other_places_that_it_was_looked_for_in():
+    a, b = (
+        Looked(frozenset({"/usr/z/Berlin"})),
+        Looked(missed={"GET": frozenset({"/etc/z/Berlin", "/usr/z/Berlin", "/x"})}),
+    )
+    assert missing(a, b) == {"GET": ("/usr/z/Berlin", "/etc/z/Berlin")}
 
 
 def test_what_a_suite_accepts():
@@ -157,7 +166,7 @@ def test_the_check_tells_what_the_suite_does_not_accept(pair):
     del a
     (evidence,) = runner.run_checks(b, ("twin",))
     assert (evidence.status, evidence.data["accepted"], evidence.data["differences"]) == ("pass", 2, [])
-    assert (evidence.data["operations_compared"], evidence.data["never_asked"]) == (2, ["GET /"])
+    assert (evidence.data["of"], evidence.data["operations_compared"]) == ("a", 2)
     assert "/time: body $.id" in evidence.data["masked"]
 
 

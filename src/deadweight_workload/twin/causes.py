@@ -82,7 +82,10 @@ def missing(a: Looked, b: Looked) -> dict[str, tuple[str, ...]]:
     def lacking(path: str) -> bool:
         return path in a.opened or path in a.there or PurePosixPath(path).name in only_ours
 
-    return {name: tuple(sorted(filter(lacking, paths))) for name, paths in b.missed.items()}
+    def place(path: str) -> tuple[bool, str]:
+        return path not in a.opened | a.there, path  # the very file tells more than where else it was looked for
+
+    return {name: tuple(sorted(filter(lacking, paths), key=place)) for name, paths in b.missed.items()}
 
 
 def explained(differences: Sequence[Difference], a: Looked, b: Looked, name: str) -> tuple[Difference, ...]:
