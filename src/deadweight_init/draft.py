@@ -82,8 +82,7 @@ class Draft:
     doubts: tuple[Doubt, ...] = ()
     works: int = 0
     known: int = 0
-    """How many operations of the service are known, and how many of them were seen to work; once rungs are ``compared``, in all."""
-    compared: bool = False
+    """How many operations of the service are known, and how many of them were seen to work; once rungs are compared, in all."""
     remedies: tuple[str, ...] = ()
     """The names of those that were used, in order."""
 

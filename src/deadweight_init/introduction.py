@@ -21,8 +21,7 @@ def look(root: Path) -> tuple[list[str], bool]:
         drafts = [first_draft(service, PLACE) for service in find_services(read_tree(root))]
     except UsageError as error:
         return [error.message], False
-    able = [draft for draft in drafts if draft.rungs]
-    if not able:
+    if not (able := [draft for draft in drafts if draft.rungs]):
         return [wording("look.nothing", folder=root)], False
     more = [wording("look.more", count=len(able) - MOST_SERVICES)] if len(able) > MOST_SERVICES else []
     lines = [wording("look.folder", file=SUITE_FILE), *map(_line, able[:MOST_SERVICES]), *more]
@@ -31,7 +30,6 @@ def look(root: Path) -> tuple[list[str], bool]:
 
 def _line(draft: Draft) -> str:
     project, own = draft.service.project, draft.service.own
-    kinds = [project.language] if project is not None else []
-    kinds += [own.path] if own is not None else []
+    what = ", ".join(str(part) for part in (project and project.language, own and own.path) if part)
     rungs = ", ".join(rung.name for rung in draft.rungs)
-    return wording("look.service", name=draft.service.name, what=", ".join(kinds), port=draft.port.value, rungs=rungs)
+    return wording("look.service", name=draft.service.name, what=what, port=draft.port.value, rungs=rungs)

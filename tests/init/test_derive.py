@@ -12,7 +12,7 @@ from deadweight_init.derive import dockerfile
 from deadweight_init.derive.runtime import Folder, RuntimeFiles, loader_needs
 from deadweight_init.languages.common import HEADER, one_dockerfile
 from deadweight_init.prove.observe import Health
-from deadweight_init.prove.recording import _DANGEROUS, doubts_of, routes_in_code
+from deadweight_init.prove.recording import doubts_of, routes_in_code
 from deadweight_init.records import Code, wording
 from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
@@ -321,8 +321,8 @@ def test_routes_are_read_in_any_language(tmp_path):
         "D.java": '@GetMapping("/g")\n@PostMapping(value = "/h")\n', "e.rb": "get '/i' do\n",
         "f.pl": "get '/j' => sub { };\n", "g.cpp": 'CROW_ROUTE(app, "/k")([]{});\n', "test_h.py": '@app.get("/tests")\n',
     }  # fmt: skip
-    routes = routes_in_code(read_tree(written(tmp_path, files)), ".", _DANGEROUS)
-    assert {(route.method, route.path, route.is_plain) for route in routes} == {
+    routes = routes_in_code(read_tree(written(tmp_path, files)), ".")
+    assert {(*route, plain) for route, plain in routes.items()} == {
         ("GET", "/a/{id}", False), ("POST", "/b", False), ("GET", "/c/", True), ("GET", "/d", True), ("DELETE", "/e/:id", False),
         ("GET", "/f", True), ("GET", "/g", True), ("POST", "/h", False), ("GET", "/i", True), ("GET", "/j", True),
         ("GET", "/k", True),

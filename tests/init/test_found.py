@@ -19,7 +19,7 @@ from deadweight_init.languages.sources import served_document
 from deadweight_init.prove.observe import Health, Observation
 from deadweight_init.prove.posture import with_seen
 from deadweight_init.prove.proof import nothing_left
-from deadweight_init.prove.recording import _DANGEROUS, documented_operations
+from deadweight_init.prove.recording import documented_routes
 from deadweight_init.records import Known, Service, unwrapped, wording
 from deadweight_init.repository.dockerfiles import missing_sources, read_words, url_paths
 from deadweight_init.services import find_services
@@ -178,10 +178,10 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
         "/mine": {"security": [{"token": []}]},
     }
     paths = {**{path: {"get": what} for path, what in gets.items()}, "/new": {"post": {}}}
-    routes = documented_operations({"servers": [{"url": "http://localhost/api"}], "paths": paths}, _DANGEROUS)
-    assert [route.path for route in routes if route.is_plain] == ["/api/users", "/api/page"]
-    assert {(route.method, route.path) for route in routes} >= {("GET", "/api/users"), ("POST", "/api/new")}
-    assert documented_operations(["no document"], _DANGEROUS) == []
+    routes = documented_routes({"servers": [{"url": "http://localhost/api"}], "paths": paths})
+    assert [path for (_, path), plain in routes.items() if plain] == ["/api/users", "/api/page"]
+    assert routes.keys() >= {("GET", "/api/users"), ("POST", "/api/new")}
+    assert documented_routes(["no document"]) == {}
 
 
 NODE = {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "node a.js"}}', "a.js": ""}

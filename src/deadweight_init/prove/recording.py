@@ -37,38 +37,29 @@ _PARAMETER = re.compile(r"[:{<(*$\[]")
 _MOST_FILES = 400
 
 
-@dataclass(frozen=True)
-class Operation:
-    """``method`` in capitals. ``is_plain``: a GET that needs nothing but its path."""
-
-    method: str
-    path: str
-    is_plain: bool = False
+Routes = dict[tuple[str, str], bool]
+"""By method and path: whether it is a GET that needs nothing but its path, and does no harm."""
 
 
-def documented_operations(document: Any, dangerous: re.Pattern[str]) -> list[Operation]:
+def documented_routes(document: Any) -> Routes:
     """The operations of an OpenAPI document (2 and 3)."""
     known = ((it, it.method == "GET" and it.needs_nothing) for it in openapi.operations(document))
-    return [Operation(it.method, it.path, plain and not dangerous.search(it.own)) for it, plain in known]
+    return {(it.method, it.path): plain and not _DANGEROUS.search(it.own) for it, plain in known}
 
 
-def routes_in_code(tree: Tree, folder: str, dangerous: re.Pattern[str]) -> list[Operation]:
+def routes_in_code(tree: Tree, folder: str) -> Routes:
     """What the code below a folder registers, in whichever language."""
-    routes = dict[tuple[str, str], Operation]()
-    for path in _sources(tree, folder):
+    routes: Routes = {}
+    inside = (path for path in tree.named[_CODE] if folder == "." or path.startswith(f"{folder}/"))
+    plain_code = (path for path in inside if not aside(path) and not TESTS.search(path))
+    for path in itertools.islice(plain_code, _MOST_FILES):
         for match in _ROUTE.finditer(tree.texts[path]):
             word, route = match["word"].lower(), match["path"]
             named = (verb for verb in openapi.METHODS if word.startswith((verb, f"map{verb}", f"http{verb}")))
             method = (match["method"] or next(named, "get")).upper()
-            plain = method == "GET" and not _PARAMETER.search(route) and not dangerous.search(route)
-            routes.setdefault((method, route), Operation(method, route, plain))
-    return list(routes.values())
-
-
-def _sources(tree: Tree, folder: str) -> Iterator[str]:
-    inside = (path for path in tree.named[_CODE] if folder == "." or path.startswith(f"{folder}/"))
-    plain = (path for path in inside if not aside(path) and not TESTS.search(path))
-    return itertools.islice(plain, _MOST_FILES)
+            plain = method == "GET" and not _PARAMETER.search(route) and not _DANGEROUS.search(route)
+            routes.setdefault((method, route), plain)
+    return routes
 
 
 FIRST_LINES = 60
@@ -140,14 +131,14 @@ class Recorder:
         self.lines = tuple(all_lines(container)[:FIRST_LINES])
         if health.kind == "http":
             self.described, document = _described(container, health, self.tree, self.described, self.paths)
-            listed = documented_operations(document, _DANGEROUS) or routes_in_code(self.tree, self.folder, _DANGEROUS)
-            paths = dict.fromkeys((health.path, "/", *(operation.path for operation in listed if operation.is_plain)))
+            listed = documented_routes(document) or routes_in_code(self.tree, self.folder)
+            paths = dict.fromkeys((health.path, "/", *(path for (_, path), plain in listed.items() if plain)))
             open_now = {listener.port for listener in container.listeners() or () if not listener.loopback}
             others = [port for port in self.declared if port != health.port and port in open_now]
             places = [*((path, health.port) for path in list(paths)[:MOST]), *(("/", port) for port in others)]
             self._first = _answers(container, health, places)
             asked = {("GET", path) for path, port in places if port == health.port and self._first[path, port]}
-            self._known = len({(operation.method, operation.path) for operation in listed} | asked)
+            self._known = len(listed.keys() | asked)
 
     def ask_again(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""
@@ -181,12 +172,9 @@ def _answers(container: Container, health: Health, places: Iterable[Place]) -> d
 
 
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
-    kind = answers.media_type(first)
-    if first.body != second.body:
-        return Recorded(path, first.status, kind)
-    if answers.is_json(first):
-        return Recorded(path, first.status, kind, json=answers.short_json(first))
-    return Recorded(path, first.status, kind, text=answers.short_text(first))
+    json, kind = answers.is_json(first), answers.media_type(first)
+    held = (answers.short_json(first), None) if json else (None, answers.short_text(first))
+    return Recorded(path, first.status, kind, *(held if first.body == second.body else ()))
 
 
 def _described(

@@ -277,13 +277,9 @@ def _gate(proof: Proof, name: str) -> None:
     if running is not None:
         proof.leave_out(name, wording("refused.check_fails", check=running.check, reason=running.reason))
         return
-    if proof.verified:
-        proof.say(wording("progress.twin", name=name, own=proof.verified[0]))
-        with proof.workspace() as workspace:
-            why = lost(proof, workspace, name)
-        if why:
-            proof.leave_out(name, why)
-            return
+    if proof.verified and (why := lost(proof, name)):
+        proof.leave_out(name, why)
+        return
     layers, is_killed = wrong.get(LAYERS), "runs" in wrong
     gates = measured_gates(size, layers, killed=is_killed)
     own = {**proof.draft.own, name: {**proof.draft.own.get(name, {}), "checks": gates}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,34 +11,37 @@ from deadweight_init.records import Change, Code, wording
 from deadweight_workload.twin.check import compare, told
 
 if TYPE_CHECKING:
-    from deadweight.project.workspace import Workspace
     from deadweight_init.prove.proof import Proof
+    from deadweight_workload.twin.compare import Comparison
 
 NOT_HELD = ("process", "files", "log", "ports", "SIGTERM")
 """A rung has another base, so its user, files and locale may differ. Its answers may not."""
 MOST_TOLD = 4
 
 
-def lost(proof: Proof, workspace: Workspace, name: str) -> str:
+def lost(proof: Proof, name: str) -> str:
     """Why a rung is no twin of the first: what works there fails in it; empty if nothing does. Other differences become comments of
     the suite, and the draft counts the operations that all rungs answer alike."""
     own = proof.verified[0]
-    first, other = (workspace.subject(proof.variant(workspace, side)) for side in (own, name))
-    if first.variant.health.kind == "exit" or proof.time_limit.over():
+    if proof.draft.health.value.get("kind") == "exit" or proof.time_limit.over():
         return ""
-    try:
-        seen = compare(first, other, (own, name), NOT_HELD)
-    except MissingError:
-        return ""
+    proof.say(wording("progress.twin", name=name, own=own))
+    with proof.workspace() as workspace, contextlib.suppress(MissingError):
+        first, other = (workspace.subject(proof.variant(workspace, side)) for side in (own, name))
+        return _judged(proof, compare(first, other, (own, name), NOT_HELD))
+    return ""
+
+
+def _judged(proof: Proof, seen: Comparison) -> str:
+    own, name = seen.a, seen.b
     broken = [one for one in seen.differences if one.field == "status" and (one.a or "").startswith("2")]
     if broken or any(one.request in ("start", "service") for one in seen.differences):
         count = len({one.request for one in broken})
         return wording("refused.answers_otherwise", count=count, own=own, first=told(seen.differences[0], seen))
     draft, changed = proof.draft, {one.request.rpartition(" (")[0] or one.request for one in seen.differences}
     changes = tuple(Change(Code.ANSWER, told(one, seen)) for one in seen.differences[:MOST_TOLD])
-    otherwise = {**draft.set_otherwise, name: (*draft.set_otherwise.get(name, ()), *changes)}
     alike = seen.ledger.asked - len(changed)
-    works = min(draft.works, alike) if draft.compared else alike
-    known = max(draft.known, seen.ledger.known)
-    proof.draft = replace(draft, set_otherwise=otherwise, works=works, known=known, compared=True)
+    works = alike if len(proof.verified) == 1 else min(draft.works, alike)
+    otherwise = {**draft.set_otherwise, name: changes}
+    proof.draft = replace(draft, set_otherwise=otherwise, works=works, known=max(draft.known, seen.ledger.known))
     return ""
