@@ -13,6 +13,7 @@ from deadweight_images import public
 if TYPE_CHECKING:
     from deadweight_attacks.check import Attacks, attack_all
     from deadweight_attacks.harden.culprit import culprits
+    from deadweight_attacks.harden.explain import explain
     from deadweight_attacks.harden.result import Hardened
     from deadweight_attacks.harden.search import find_posture
     from deadweight_attacks.harden.write import (

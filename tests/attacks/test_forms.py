@@ -17,9 +17,13 @@ from pathlib import Path
 import pytest
 
 from deadweight.checks.service import started_dependencies
+from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight.suite.model import Health, Need
 from deadweight.toolchain.find import find
 from deadweight_attacks.harden.health_command import OfNeeds
+from deadweight_attacks.seccomp import floor
 from tests.support.fault_project import wait_for
 from tests.support.forms import LATE, TIGHT, Podman, given, held, laid, own_podman, problems, python_archive, shop
 from tests.support.marks import NEEDS_ROOT
@@ -81,6 +85,21 @@ def test_the_docker_flags_run_with_what_it_needs_beside_it(image, engine, name, 
     finally:
         removes = f"docker rm -f {name} {name}-db {name}-job; docker network rm {name}-internal {name}-network"
         subprocess.run(["sh", "-c", removes], env={**os.environ, **env}, check=False, capture_output=True)
+
+
+def test_a_shell_can_be_opened_under_everyday_calls(image, engine, tmp_path):
+    """``docker exec`` is the runtime's work under the container's profile, which no request of a service's needs."""
+    runtime = runtime_of(engine)
+    needed = floor.kept_floor(runtime) or floor.find_floor(runtime)
+    document = floor.document({*needed.calls, *profile.EVERYDAY}, (), runtime.architecture)
+    words = ("/usr/bin/python3", "-c")
+    options = RunOptions(
+        user="65532:65532", cap_drop=("ALL",), no_new_privileges=True, network="none",
+        seccomp=str(profile.write(tmp_path / "p.json", document)), entrypoint=(*words, "import time; time.sleep(60)"),
+    )  # fmt: skip
+    with engine.start(image, options, purpose="harden") as container:
+        assert container.exec([*words, "import os; os.mkdir('/tmp/x')"]).exit_code == 1, "its root is nobody's to write"
+        assert container.exec([*words, "import subprocess; subprocess.run(['/usr/bin/python3', '-V'])"]).exit_code == 0
 
 
 def _after(later: dict, earlier: dict) -> float:

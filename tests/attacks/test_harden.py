@@ -76,12 +76,12 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
 
 
 SUM = '{method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}, expect: {json: {stdout: "42\\n"}}'
-AWK = f"run: {{user: nobody}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
+AWK = f"run: {{user: nobody, tmpfs: []}}\n    checks: {{api: [{{name: sum, request: {SUM}}}]}}\n"
 
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
 VALUES = json.dumps({"env": ENV, "args": ["--x=$Y", "a  b", "y", ""]})
 WRITER = f"""\
-    run: {{memory: 16MiB, pids: 12, read_only: false, user: '0', {VALUES[1:-1]}}}
+    run: {{memory: 16MiB, pids: 12, read_only: false, tmpfs: [], user: '0', {VALUES[1:-1]}}}
     checks:
       api:
         - {{name: networked, request: {{path: /address}}}}
@@ -184,14 +184,13 @@ def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settin
     assert codes(attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)[:2] == expected
 
 
-@pytest.mark.slow
-def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
-    """One that is not root writes nowhere else; those that it needs not are tried away."""
+def test_folders_that_the_suite_grants_stay(make):
+    """A request that nobody thought of wrote to one that no check had missed."""
     run = "run: {user: '65532:65532', memory: 16MiB, pids: 12, tmpfs: [/unused, /data]}"
     keep = "{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}"
     got = tightest(make(f"    {run}\n    checks: {{api: [{keep}]}}"))
-    assert ([mount.path for mount in got.options.tmpfs], got.options.user) == (["/data"], "65532:65532")
-    assert any(what.startswith("read-only, writable: /data, without /unused") and not why for what, why in got.tried)
+    assert ([mount.path for mount in got.options.tmpfs], got.options.user) == (["/unused", "/data"], "65532:65532")
+    assert got.tried[0] == ("strictest settings", "")
 
 
 def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
@@ -355,17 +354,35 @@ def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make,
     assert [document["posture"][name] is not None for name in ("memory_headroom", "pids_headroom")] == [memory, pids]
 
 
-def test_operations_that_nobody_asked_for_are_counted_and_told(make, monkeypatch, tmp_path):
-    """A service was learned from 8 of 25, and not a word of it; `--json` had no warning at all."""
-    pretend(monkeypatch, lambda _options, _exits: "")
-    paths = {"/a/{id}": {"get": {}, "delete": {}}, "/b": {"post": {}, "parameters": []}}
-    servers = [{"url": "http://localhost/v1"}]
-    (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "servers": servers, "paths": paths}))
-    asked = "{attacks: {openapi: api.json}, api: [{name: a, request: {path: '/v1/a/7?b=c'}}]}"
-    result = tightest(make(f"    checks: {asked}"))
-    document = result.document()
-    assert (document["operations_asked"], document["operations_documented"]) == (1, 3)
-    assert set(result.warnings()) < set(document["notes"])
+JUDGED = """\
+    run: {memory: 256MiB, pids: 64, read_only: false, user: "0"}
+    checks:
+      holdout: [GET /hold, GET /write, GET /alone]
+      api:
+        - {name: up, request: {path: /healthz}}
+        - {name: address, request: {path: /address}}
+        - {name: given, request: {path: /given}}
+        - {name: hold, request: {path: '/hold?mib=90'}}
+        - {name: keep, request: {path: '/write?path=/state/kept'}}
+        - {name: alone, request: {path: /alone}}
+"""
+
+
+@pytest.mark.slow
+def test_held_out_requests_get_what_they_miss_and_are_told_with_it(make):
+    """Of 35 operations that no suite named, 24 broke under the settings that were learned from its requests."""
+    got = tightest(make(JUDGED))
+    assert (got.ledger.learned, got.ledger.judged) == (3, 3)
+    assert {(entry.operation, entry.wall) for entry in got.broken} == {
+        ("GET /hold", "memory"),
+        ("GET /write", "tmpfs"),
+    }
+    assert (got.options.read_only, {"/state"} <= {folder.path for folder in got.options.tmpfs}) == (True, True)
+    assert 90 * 2**20 < got.options.memory_bytes <= 256 * 2**20
+    document = got.document()
+    assert (document["ledger"]["operations_judged"], len(document["broken"])) == (3, 2)
+    assert set(got.warnings()) < set(document["notes"])
+    assert str(got.ledger) in render(got, "compose")
 
 
 @pytest.mark.slow

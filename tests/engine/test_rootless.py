@@ -203,7 +203,7 @@ def test_a_profile_of_what_was_recorded_lets_the_service_work_and_nothing_else_t
         assert [phase.name for phase in recording.phases] == ["start", "adds", "idle", "end"]
         assert recording.seen_in("listen") == ("start",)
         assert recording.linker.startswith("/lib64/ld-linux") or not recording.linker
-        calls = {*needed.calls, *(recording.calls & {*engines, *profile.HELD})}
+        calls = {*needed.calls, *(recording.calls & {*engines, *profile.STARTERS, *profile.EVERYDAY})}
         assert len(calls) < 100 < len(engines)
         for refused, works in (("", True), ("listen", False)):
             file = profile.write(tmp_path / "p.json", floor.document(calls - {refused}, recording.families, "amd64"))

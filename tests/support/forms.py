@@ -66,7 +66,7 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
         user="65532:65532", network="bridge" if outgoing else "internal", tmpfs=(Tmpfs("/state", 2**20, uid=65532),)
     )
     asks = next(words for words in candidates(variant.health, port) if words[0] == "python3")
-    calls = tuple(Call(name, "needed", 3) for name in sorted(set(profile.numbers("amd64")) - REFUSED))
+    calls = tuple(Call(name, "recorded", 3) for name in sorted(set(profile.numbers("amd64")) - REFUSED))
     seccomp = Seccomp("amd64", "6.1", "", "runc 1", calls, (1, 2, 10, 16), (), 3, 9, 3, asks=asks if asked else ())
     return Hardened(
         options, {}, 2, (("all", ""),), seccomp=seccomp, asks=asks, variant=variant, suite=name, image=image,
@@ -74,7 +74,7 @@ def shop(name: str, image: str, *, outgoing: bool = False, asked: bool = True, n
     )  # fmt: skip
 
 
-SMALL_CALLS = (Call("read", "needed", 3), Call("socket", "needed", 3))
+SMALL_CALLS = (Call("read", "recorded", 3), Call("socket", "recorded", 3))
 SMALL_PROFILE = Seccomp("amd64", "6.1", "", "runc 1", SMALL_CALLS, (2,), (), 3, 9, 3)
 PUSHED = "registry.example/shop/tight@sha256:" + "a" * 64
 

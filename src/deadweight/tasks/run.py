@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from deadweight._errors import DeadweightError, MissingError, wording
+from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import print_json, report_progress, say
 from deadweight.tasks._task import Names, Value, names, one_of, parse_port, task
@@ -177,6 +179,9 @@ def _engine_runs() -> bool:
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
         "seccomp": "--no-seccomp skips the search for a seccomp profile and uses the engine's own",
         "budget": "kubernetes: two replicas, preferably on different nodes, and a PodDisruptionBudget",
+        "audit": "write a seccomp profile that logs system calls instead of refusing them; no other protection can log",
+        "explain": "a file that harden wrote: name the protection that refused something according to --log, and what loosens it",
+        "log": "with --explain: the log of the service or of the kernel (default: -, standard input)",
         "force": "search again, even if a result for this image, engine and settings is stored",
         "json": "print one JSON document on stdout: the posture found, and every trial",
     }
@@ -189,6 +194,9 @@ def harden(
     image: Value = None,
     seccomp: bool = True,
     budget: bool = False,
+    audit: bool = False,
+    explain: Value = None,
+    log: str = "-",
     force: bool = False,
     json: bool = False,
 ) -> None:
@@ -196,25 +204,57 @@ def harden(
 
     The result is stored, so you can print it in another format without searching again.
 
-    Example: invoke harden --variant apko --format kubernetes
     Example: invoke harden --variant apko --format compose --to deploy
+    Example: journalctl -k | invoke harden --explain deploy/compose.yaml
     """
+    if explain is not None:
+        _explain(explain, log, json=json)
+        return
     one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
     with lazy.Workspace.open(say) as workspace:
         chosen = lazy.select_one(workspace.suite, variant)
         with lazy.locked(workspace.state, say), report_progress("harden"):
             result = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
-        named = chosen.run.seccomp if result.seccomp is None else None
-        root = workspace.suite.root
+        named, root = chosen.run.seccomp if result.seccomp is None else None, workspace.suite.root
         profile = root / named if named else workspace.state.seccomp(chosen.name)
+        if audit and result.profiled:
+            profile = _logging(result, profile, workspace.state.seccomp(f"{chosen.name}.audit"))
     for line in (*result.warnings(), *(lazy.attacks.seccomp_lines(result.seccomp) if result.seccomp else ())):
         say(f"{chosen.name}: {line}")
     if json:
         print_json(result.document())
         return
-    names = (os.path.relpath(profile), os.path.relpath(root))  # as the text is to name them
-    names = names if to is None else (f"./{result.suite}.seccomp.json", _way(to, root))
-    _put(result, format, profile, lazy.attacks.HardenRequest(image or "", names[0], budget, names[1]), to)
+    seccomp_file, files = _named(result, profile, root, to)
+    _put(result, format, profile, lazy.attacks.HardenRequest(image or "", seccomp_file, budget, files, audit), to)
+
+
+def _named(result: lazy.attacks.Hardened, profile: Path, root: Path, to: Value) -> tuple[str, str]:
+    """The profile and the project's folder as the text is to name them."""
+    if to is None:
+        return os.path.relpath(profile), os.path.relpath(root)
+    return f"./{result.suite}.seccomp.json", _way(to, root)
+
+
+def _logging(result: lazy.attacks.Hardened, profile: Path, file: Path) -> Path:
+    """Write the profile so that it logs instead of refusing."""
+    refusing = result.seccomp.profile() if result.seccomp else lazy.profile.read_profile(profile)
+    return lazy.profile.write(file, lazy.profile.logging(refusing))
+
+
+def _explain(file: str, log: str, *, json: bool) -> None:
+    """Print what the lines of a log tell of the walls in a file that harden wrote."""
+    try:
+        lines = sys.stdin.readlines() if log == "-" else Path(log).read_text(errors="replace").splitlines()
+        findings = lazy.attacks.explain(Path(file).read_text(encoding="utf-8"), lines)
+    except (OSError, ValueError) as error:
+        raise UsageError(wording("project.explain_unreadable", problem=error)) from error
+    if json:
+        print_json([asdict(finding) for finding in findings])
+        return
+    for finding in findings:
+        print(finding)
+    if not findings:
+        say(wording("project.explain_nothing", lines=len(lines)))
 
 
 def _way(folder: str, root: Path) -> str:
@@ -236,7 +276,7 @@ def _put(result: lazy.attacks.Hardened, format: str, profile: Path, how: lazy.at
     if not result.profiled or format == "ecs":
         return
     beside_it = folder / Path(how.profile).name
-    if result.seccomp:
+    if result.seccomp and not how.audit:
         lazy.profile.write(beside_it, result.seccomp.profile())
     else:
         lazy.store.write_atomically(beside_it, profile.read_bytes())

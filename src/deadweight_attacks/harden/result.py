@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from deadweight.checks.service import posture
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import refused_calls
 from deadweight.suite.model import Variant
-from deadweight_attacks.harden.trial import CROWD, OUTGOING
+from deadweight_attacks.harden.judge import Broken
+from deadweight_attacks.harden.trial import OUTGOING
 from deadweight_attacks.machine import MEMORY, PROCESSES, listed
 from deadweight_attacks.seccomp.model import Seccomp
 from deadweight_attacks.walls import wording
+from deadweight_workload.asking import CROWD
+from deadweight_workload.model import Ledger, wording as asking_more
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -31,8 +34,9 @@ class Tightest:
     ``own_check``: whether the image has a health check of its own, which an engine runs where it is not told otherwise.
     ``need_asks`` are the same of each container that it needs, by its name; empty where nothing in it tells. ``need_stand_ins``
     are those of them that are of local stand-ins.
-    ``documented``: of the operations in its OpenAPI document, how many the suite asks, and how many there are.
-    ``at_once`` are the requests that it also withstood eight at a time.
+    ``at_once`` are the requests that it also withstood eight at a time, of ``requests`` in all.
+    ``ledger`` counts the operations that it was learned from and judged on, ``broken`` are those that broke when it was judged,
+    each with what was given back for it.
     ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
     """
 
@@ -47,8 +51,10 @@ class Tightest:
     own_check: bool = False
     need_asks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     need_stand_ins: tuple[str, ...] = ()
-    documented: tuple[int, int] = (0, 0)
     at_once: tuple[str, ...] = ()
+    requests: int = 0
+    ledger: Ledger = field(default_factory=lambda: Ledger(0, 0))
+    broken: tuple[Broken, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
@@ -100,15 +106,13 @@ class Hardened(Tightest):
 
     def notes(self) -> list[str]:
         """What a reader must know, whatever the format."""
-        variant, count = self.variant, len(self.variant.checks.api)
+        variant, count = self.variant, self.requests
         requests = f"{count} request{'' if count == 1 else 's'}"
         asked = f"its start, its end and {requests}" if count else "its start and its stop, no requests"
-        beyond = "these requests" if count else "its start"
         lines = [
             f"{variant.name}: the tightest posture under which {asked} still work, found by {len(self.tried)} trials.",
             *_limits(self),
             *_seccomp(self),
-            f"What the service does beyond {beyond} was not tried, and may be refused: name it under checks.api.",
             *self.warnings(),
         ]
         if variant.run.needs:
@@ -127,17 +131,15 @@ class Hardened(Tightest):
         return lines
 
     def warnings(self) -> list[str]:
-        """What the requests of the suite leave open."""
-        asked, there = self.documented
+        """How much was asked, what broke when it was judged, and what was not tried at once."""
         apart = [item.name for item in self.variant.checks.api if item.name not in self.at_once]
-        return [
-            *([f"checks.api asks {asked} of {there} documented operations."] if there else []),
-            *(
-                [f"Not sent {CROWD} at once, as they change data or fail so anyway: {', '.join(apart)}."]
-                if apart
-                else []
-            ),
-        ]
+        lines = [str(self.ledger) if self.ledger.judged else f"{self.ledger}; {asking_more('ledger.add')}"]
+        if self.broken:
+            broken, added = len({entry.operation for entry in self.broken}), "; ".join(map(str, self.broken))
+            lines.append(wording("harden.broke", broken=broken, judged=self.ledger.judged, added=added))
+        if apart:
+            lines.append(f"Not sent {CROWD} at once, as they change data or fail so anyway: {', '.join(apart)}.")
+        return lines
 
     def document(self) -> dict[str, Any]:
         """For ``--json``: the posture, and each trial with what came of it."""
@@ -151,9 +153,9 @@ class Hardened(Tightest):
             "variant": self.variant.name,
             "image": self.image,
             "posture": walls,
-            "requests": len(self.variant.checks.api),
-            "operations_asked": self.documented[0] if self.documented[1] else None,
-            "operations_documented": self.documented[1] or None,
+            "requests": self.requests,
+            "ledger": self.ledger.document(),
+            "broken": [asdict(entry) for entry in self.broken],
             "sent_at_once": list(self.at_once),
             "notes": self.notes(),
             "checks_not_tried": list(self.variant.checks.other),
@@ -173,7 +175,7 @@ def _in_podman(engine: Engine, reference: str) -> str:
 def _limits(result: Hardened) -> list[str]:
     """How memory and processes were found, and what was not tried of limits."""
     tried = [limit for limit in (MEMORY, PROCESSES) if limit not in result.unheld]
-    least = f"{result.headroom} times the least that worked, found by halving, up to what the suite allows."
+    least = f"{result.headroom} times the least that worked, and room for eight requests at once, up to what the suite allows."
     lines = [f"{' and '.join(tried).capitalize()}: {least}"] if tried else []
     if result.unheld:
         lines.append(wording("harden.limits_not_tried", limits=listed(result.unheld)))

@@ -1,4 +1,4 @@
-"""Search the tightest container settings: all walls at once, else wall by wall, then the least memory and processes."""
+"""Search the tightest container settings, from the suite's own: all walls at once, else one by one; the limits; the judge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,34 +30,34 @@ from deadweight.engine.seccomp import refused_calls
 from deadweight.records import store
 from deadweight.suite.model import criteria_of
 from deadweight_attacks.harden import health_command
+from deadweight_attacks.harden.judge import loosened, with_folders
 from deadweight_attacks.harden.result import Hardened, Tightest
 from deadweight_attacks.harden.trial import (
     KILLED,
     NOTHING,
     OUTGOING,
     PURPOSE,
+    ROOT,
     Trial,
     WrittenFolders,
-    ask,
-    ask_at_once,
     attempt,
-    covering,
 )
 from deadweight_attacks.machine import MEMORY, PROCESSES, not_held, unenforced
 from deadweight_attacks.network import trial_network
 from deadweight_attacks.seccomp.find import Say, find
 from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
-from deadweight_workload import openapi
-from deadweight_workload.model import operation_of
+from deadweight_workload.asking import CROWD
+from deadweight_workload.judge import Judge
+from deadweight_workload.model import asking
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
-    from deadweight.engine.container import Container
+    from deadweight_workload.model import Workload
 
 # What a search found is kept: asked for in another format, or once more, it is written anew without one trial.
-EDITION = 9
+EDITION = 10
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
@@ -81,10 +80,10 @@ def find_posture(subject: Subject, say: Say, *, again: bool = False, seccomp: bo
     ``again`` in any case) and kept. The same of its ``seccomp`` profile, where that is asked for.
 
     Raises as ``tightest`` does, and CheckFailed where the checks waver under a profile."""
-    result = _posture(subject, say, again=again)
+    result, work = _posture(subject, say, again=again)
     if seccomp and result.seccomp is None and not result.no_seccomp:
         try:
-            result = replace(result, seccomp=find(subject, result, say))
+            result = find(subject, result, work or in_worker(lambda: Judge.begun(subject, say)).workload, say)
         except (CheckFailed, Interrupted):
             raise
         except DeadweightError as error:
@@ -92,17 +91,18 @@ def find_posture(subject: Subject, say: Say, *, again: bool = False, seccomp: bo
             if isinstance(error, (MissingError, CommandError, Hindered)):
                 return result  # it may be there, or work, the next time
         _keep(subject, result)
-    return result if seccomp else replace(result, seccomp=None, no_seccomp="")
+    broken = tuple(entry for entry in result.broken if seccomp or entry.wall != "seccomp")
+    return result if seccomp else replace(result, seccomp=None, no_seccomp="", broken=broken)
 
 
-def _posture(subject: Subject, say: Say, *, again: bool) -> Hardened:
+def _posture(subject: Subject, say: Say, *, again: bool) -> tuple[Hardened, Workload | None]:
     known = None if again else store.load(Posture, place(subject))
     if known is not None and known.key == circumstances(subject):
         say(wording("harden.known", variant=subject.variant.name, at=known.at))
-        return Hardened.of(known, subject)
-    result = tightest(subject, say)
+        return Hardened.of(known, subject), None
+    result, work = in_worker(lambda: _tightest(subject, say))
     _keep(subject, result)
-    return result
+    return result, work
 
 
 def _keep(subject: Subject, result: Hardened) -> None:
@@ -121,7 +121,7 @@ def circumstances(subject: Subject) -> str:
     facts = [
         EDITION,
         subject.built.config_digest,
-        *(criteria_of(subject.variant, check) for check in ("runs", "api", "budget")),
+        *(criteria_of(subject.variant, check) for check in ("runs", "api", "budget", "requests", "holdout")),
         {name: engine[name] for name in _OF_THE_ENGINE},
         unenforced(subject.engine()),
         hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else "",
@@ -223,8 +223,9 @@ class Tries:
         return CheckFailed(wording("harden.wavers", passed=passed, trials=trials, **facts))
 
 
-ROOT = "0:0"
 HEADROOM = 2
+COPIES = 4
+"""A body of a request is held so often at once: as bytes, as text, as what it says, and in the answer."""
 STRICTEST = "strictest settings"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
 
@@ -233,10 +234,10 @@ def tightest(subject: Subject, say: Say = lambda _line: None) -> Hardened:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
     KeyboardInterrupt once all has ended."""
-    return in_worker(lambda: _tightest(subject, say))
+    return in_worker(lambda: _tightest(subject, say))[0]
 
 
-def _tightest(subject: Subject, say: Say) -> Hardened:
+def _tightest(subject: Subject, say: Say) -> tuple[Hardened, Workload]:
     variant = subject.variant
     if not variant.runnable:
         raise UsageError(wording("harden.not_runnable", variant=variant.name))
@@ -245,91 +246,50 @@ def _tightest(subject: Subject, say: Say) -> Hardened:
     if unheld:
         say(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
     image = engine.images.need(subject.engine_image())
-    image_user = image.user
-    search = Tries(subject, say)
     needs = health_command.OfNeeds(variant.run.needs)
     with (
         trial_network(engine, PURPOSE) as network,
         subject.service.dependencies(network, needs.up) as inside,
         subject.service.dependencies(OUTGOING) as outside,
     ):
-        search.hosts = {network: inside, OUTGOING: outside}
-        usual = hardened_for(variant, image_user)
-        search.at_once, documented = reference(subject, usual.but(hosts=outside))
-        not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
-        tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
-        plain = _plain(usual, variant.run.user or image_user or ROOT)
-        tight, easy = _at_once(search, startable(engine, tight, search.note))
-        options = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
+        usual = hardened_for(variant, image.user)
+        judge = Judge.begun(subject, say, {network: inside, OUTGOING: outside})
+        work = judge.workload
+        search = Tries(asking(subject, work.learn), say, hosts=judge.hosts, at_once=judge.learn_at_once)
+        options = _walls(search, usual, image.user, network)
         # By number, as it is printed: what starts as root may have become somebody else since.
         options = options if is_root(options.user or "") else options.but(user=search.user)
         options = engine.owned(subject.engine_image(), options)
-        options, headroom = _limited(search, options, unheld)
+        options, headroom = _limited(search, options, unheld, judge.largest_bytes)
         search.believed("all together", options)
+        options, broken = loosened(judge, options, usual)
         again = options.but(hosts=search.hosts[options.network])
         asked = health_command.find_command(subject, again)
     known = Tightest(
         options, dict(engine.dialect.cut_off), headroom, tuple(search.tried), asks=asked, unheld=unheld,
-        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins), documented=documented,
-        at_once=search.at_once,
+        own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
+        at_once=judge.at_once, ledger=work.ledger(), broken=broken, requests=len(work.steps),
     )  # fmt: skip
-    return Hardened.of(known, subject)
-
-
-SAFE = ("GET", "HEAD", "OPTIONS")
-"""Methods that change nothing (RFC 9110, 9.2.1)."""
-REFERENCE_TIMES = 3
-DOCUMENT = "/openapi.json"
-
-
-def reference(subject: Subject, options: RunOptions) -> tuple[tuple[str, ...], tuple[int, int]]:
-    """The requests that can be sent eight at once; and of how many documented operations how many are asked. Seen with the suite's
-    own settings (``options``): what fails at once even there is no wall's fault. What a service needs lives on from trial to trial,
-    so nothing that may change it is sent at once."""
-    variant = subject.variant
-    if not variant.checks.api or variant.health.kind == "exit":
-        return (), (0, 0)
-    names = [check.name for check in variant.checks.api if not variant.run.needs or check.request.method in SAFE]
-    try:
-        with subject.engine().start(
-            subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
-        ) as container:
-            if not container.wait_healthy(variant.health, variant.port).healthy:
-                return (), (0, 0)
-            documented = _documented(subject, container)
-            if ask(subject, container):
-                return (), documented
-            failed = ask_at_once(subject, container, names, REFERENCE_TIMES)
-    except Interrupted:
-        raise
-    except DeadweightError:
-        return (), (0, 0)
-    return tuple(name for name in names if name not in failed), documented
-
-
-def _documented(subject: Subject, container: Container) -> tuple[int, int]:
-    """Of the operations that its OpenAPI document names, how many ``checks.api`` asks, and how many there are. The document is the
-    one that the suite names, a file or a path of the service's."""
-    variant = subject.variant
-    name = (variant.checks.attacks.openapi if variant.checks.attacks is not None else None) or DOCUMENT
-    try:
-        served = name.startswith("/")
-        answer = container.http(variant.port).request("GET", name, timeout=8.0) if served else None
-        document = openapi.parsed(answer.text()) if answer else openapi.read(subject.suite.root / name)
-    except (OSError, HTTPException):
-        return 0, 0
-    known = {str(operation) for operation in openapi.operations(document)}
-    asked = {operation_of(item.request.method, item.request.path, known) for item in variant.checks.api}
-    return len(asked & known), len(known)
+    return Hardened.of(known, subject), work
 
 
 def _plain(usual: RunOptions, user: str) -> RunOptions:
-    """A container without a wall, but with the limits of memory, processor and processes."""
+    """A container without a wall, but with the limits of memory, processor and processes, and the suite's folders in memory: one
+    that is not root may have nowhere else to write to."""
     return RunOptions(
-        user=user, env=usual.env, args=usual.args, publish=usual.publish, ports=usual.ports, files=usual.files,
+        user=user, tmpfs=usual.tmpfs, env=usual.env, args=usual.args, publish=usual.publish, ports=usual.ports, files=usual.files,
         memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
         network=OUTGOING,
     )  # fmt: skip
+
+
+def _walls(search: Tries, usual: RunOptions, image_user: str, network: str) -> RunOptions:
+    """The suite's own posture with all walls at once, if that holds; else wall by wall."""
+    settings = search.subject.variant.run
+    user = next(user for user in (settings.user or "", image_user, NON_ROOT) if not is_root(user))
+    tight = usual.but(user=user, read_only=True, network=network)
+    tight, easy = _at_once(search, startable(search.subject.engine(), tight, search.note))
+    return tight if easy else _wall_by_wall(search, usual, _plain(usual, settings.user or image_user or ROOT), tight)
 
 
 def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
@@ -343,24 +303,24 @@ def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
     return without, True
 
 
-def _wall_by_wall(search: Tries, plain: RunOptions, tight: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
-    """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
+def _wall_by_wall(search: Tries, usual: RunOptions, plain: RunOptions, tight: RunOptions) -> RunOptions:
+    """Put up one wall after another, each on top of those that held: on the suite's own posture if that works, else on a plain
+    container. The folders that the suite says it writes are there in any case."""
     search.exits = None
-    in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
-    if not search.holds("only memory, processor and process limits", plain):
-        folders = ", ".join(folder.path for folder in named)
-        if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
-            name, problem = search.subject.variant.name, search.last.problem
-            if search.last.code == KILLED:
-                raise CheckFailed(wording("harden.plain_killed", variant=name, problem=problem))
-            raise CheckFailed(wording("harden.plain_fails", variant=name, problem=problem))
-        plain = in_memory
-    search.steady("only the limits", plain)
+    starts = {"the suite's own settings": usual, "only memory, processor and process limits": plain}
+    working = ((what, options) for what, options in starts.items() if options != tight and search.passes(what, options))
+    what, options = next(working, ("", plain))
+    if not what:
+        facts = {"variant": search.subject.variant.name, "problem": search.last.problem}
+        raise CheckFailed(
+            wording("harden.plain_killed" if search.last.code == KILLED else "harden.plain_fails", **facts)
+        )
+    search.steady(what, options)
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
     search.exits = (*CLEAN_EXITS, search.last.exit_code)
-    options = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
+    options = _first(search, options, {"no new privileges": {"no_new_privileges": True}})
     # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
-    options = _read_only(search, _capabilities(search, options), named)
+    options = _read_only(search, _capabilities(search, options), usual.tmpfs)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
     if refused_calls.is_file(tight.seccomp):
         walls[f"seccomp={tight.seccomp}"] = {"seccomp": tight.seccomp}
@@ -375,7 +335,7 @@ def _first(
     """Try changes in order; keep the first that holds, or each one that does."""
     for what, change in changes.items():
         candidate = options.but(**change)
-        if search.holds(what, candidate):
+        if candidate == options or search.holds(what, candidate):
             options = candidate
             if not every:
                 break
@@ -384,13 +344,13 @@ def _first(
 
 def _capabilities(search: Tries, options: RunOptions) -> RunOptions:
     """None if that holds; else one after another is taken away."""
-    none = options.but(cap_drop=("ALL",))
-    if search.holds("no capabilities", none):
+    none = options.but(cap_drop=("ALL",), cap_add=())
+    if none == options or search.holds("no capabilities", none):
         return none
-    kept = list(DEFAULT_CAPABILITIES)
-    if not search.holds("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
+    kept = list(options.cap_add or DEFAULT_CAPABILITIES)
+    if not options.cap_add and not search.holds("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
         return options
-    for name in DEFAULT_CAPABILITIES:
+    for name in tuple(kept):
         fewer = [capability for capability in kept if capability != name]
         if search.spares(f"without {name}", none.but(cap_add=tuple(fewer))):
             kept = fewer
@@ -398,34 +358,22 @@ def _capabilities(search: Tries, options: RunOptions) -> RunOptions:
 
 
 def _read_only(search: Tries, options: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
-    """Read-only with nothing writable, else with the folders that it was seen to write or that the suite names; each of those is
-    then tried away."""
-    size = min(TMPFS_BYTES, (options.memory_bytes or TMPFS_BYTES * 4) // 4)
-    lasting, exact = (
-        tuple(Tmpfs(path, size) for path in seen) for seen in (search.written.lasting, search.written.exact)
-    )
-    choices = [(), lasting, exact, _merge_tmpfs(named, lasting), _merge_tmpfs(named, exact)]
-    options = _first(search, options, {_writable(choice): {"read_only": True, "tmpfs": choice} for choice in choices})
-    for folder in options.tmpfs if options.read_only and len(options.tmpfs) > 1 else ():
-        fewer = tuple(other for other in options.tmpfs if other != folder)
-        if fewer and search.spares(f"{_writable(fewer)}, without {folder.path}", options.but(tmpfs=fewer)):
-            options = options.but(tmpfs=fewer)
-    return options
-
-
-def _merge_tmpfs(named: tuple[Tmpfs, ...], seen: tuple[Tmpfs, ...]) -> tuple[Tmpfs, ...]:
-    """Those that the suite names, with its sizes, and those that were seen beside them; none below another."""
-    own = {folder.path for folder in named}
-    return tuple(covering((*named, *(folder for folder in seen if folder.path not in own)), lambda folder: folder.path))
+    """Read-only with the folders that the suite names writable, else with those that it was seen to write too."""
+    seen = (search.written.lasting, search.written.exact)
+    choices = [named, *(with_folders(options.but(tmpfs=named), folders) for folders in seen)]
+    return _first(search, options, {_writable(choice): {"read_only": True, "tmpfs": choice} for choice in choices})
 
 
 def _writable(folders: tuple[Tmpfs, ...]) -> str:
     return f"read-only, writable: {', '.join(folder.path for folder in folders) or 'nothing'}"
 
 
-def _limited(search: Tries, options: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
-    """Find the least memory, then the least processes, by halving; grant twice that, up to what the suite allows.
-    The factor as well. Of what the engine does not hold (``unheld``) a service seems to need next to nothing: the suite's stay.
+def _limited(
+    search: Tries, options: RunOptions, unheld: Sequence[str] = (), largest_bytes: int = 0
+) -> tuple[RunOptions, int]:
+    """Find the least memory, then the least processes, by halving; grant twice that, and what eight requests at once may want:
+    eight times four copies of the largest body that the workload sends (in whole MiB), and eight processes. Never more than the
+    suite. The factor too. Of what the engine does not hold (``unheld``) a service seems to need next to nothing: the suite's stay.
 
     What a service needs varies a little from run to run. A least that is found more finely would differ between two searches.
     """
@@ -440,8 +388,10 @@ def _limited(search: Tries, options: RunOptions, unheld: Sequence[str] = ()) -> 
         pids if PROCESSES in unheld else LEAST_PIDS,
         lambda count: search.passes(f"{count} processes", options.but(pids=count)),
     )
+    margin = -(-CROWD * COPIES * largest_bytes // 2**20) * 2**20
     for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
-        final = options.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
+        enough = {"memory_bytes": least_memory * factor + margin, "pids": least_pids * factor + CROWD}
+        final = options.but(memory_bytes=min(memory, enough["memory_bytes"]), pids=min(pids, enough["pids"]))
         if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
             return final, factor
     raise CheckFailed(wording("harden.fail_together", variant=search.subject.variant.name, problem=search.last.problem))

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.checks.budget import check_limits
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import WATCH_SECONDS
-from deadweight.checks.service import Service, ServiceDown, with_last_lines
+from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, translated
 from deadweight.engine.foreground import user_of
 from deadweight.engine.options import RunOptions
 from deadweight_attacks.walls import wording
-from deadweight_workload.api import run_item
+from deadweight_workload.asking import CROWD, ask, ask_at_once
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container, Stopped
-    from deadweight.suite.checks import ApiCheck
     from deadweight.suite.model import Variant
 
 # Which folders a service has to be able to write to, from what its container changed.
@@ -88,6 +84,7 @@ def _lasting(path: PurePosixPath, kinds: Mapping[str, Any]) -> str:
 PURPOSE = "harden"
 SHORT_SECONDS = 1.0
 KILLED = "harden.killed"
+ROOT = "0:0"
 OUTGOING = "bridge"
 """The network of a plain container, which leads out."""
 
@@ -109,27 +106,10 @@ class Trial:
         return getattr(self.problem, "code", "")
 
 
-class _TrialService(Service):
-    """The service that a trial started; there is no second one."""
-
-    def __init__(self, subject: Subject, container: Container) -> None:
-        super().__init__(subject.variant, subject.engine, subject.engine_image, subject.need_image, subject.suite.root)
-        self._shared = container
-
-    def get(self) -> Container:
-        if (
-            self._shared is not None and self._shared.state().running
-        ):  # an obituary waits; this is asked for each request
-            return self._shared
-        raise ServiceDown(self.obituary() or "the service is gone")
-
-
 Mark = Callable[[str], None]
 """Told of the end of a phase."""
 Begun = Callable[["Container"], None]
 START, AT_ONCE, IDLE, END = "start", "asked at once", "idle", "end"
-CROWD, CROWD_REQUESTS, CROWD_SECONDS = 8, 24, 10.0
-"""So many requests are sent at once, so many in all (twice each if there are more), and none is begun later than that."""
 
 
 def attempt(
@@ -161,7 +141,7 @@ def attempt(
             _refuse_unreachable(container, variant.port)
         readiness = container.wait_healthy(variant.health, variant.port)
         if readiness.seconds is None:
-            return Trial(with_last_lines(readiness.reason, container), written=_written_folders(container))
+            return Trial(with_last_lines(readiness.reason, container), written=written_folders(container))
         healthy_at, user = time.monotonic(), user_of(container)
         mark(START)
         problem = _slow(subject, readiness.seconds) or ask(subject, container, mark)
@@ -173,11 +153,11 @@ def attempt(
         problem = problem or _watched(container, watched - (time.monotonic() - healthy_at))
         mark(IDLE)
         if problem:
-            return Trial(problem, user, _written_folders(container))
+            return Trial(problem, user, written_folders(container))
         stopped = container.stop(_patience(variant))
         mark(END)
         problem = _unclean(variant, stopped, exits)
-        return Trial(problem, user, _written_folders(container), stopped.exit_code, readiness.seconds)
+        return Trial(problem, user, written_folders(container), stopped.exit_code, readiness.seconds)
 
 
 def _unclean(variant: Variant, stopped: Stopped, exits: Collection[int] | None) -> str:
@@ -215,71 +195,8 @@ def _watched(container: Container, seconds: float) -> str:
     return "" if state.running else with_last_lines(wording("harden.ended_later", outcome=state.outcome()), container)
 
 
-def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:
-    """Send everything under ``checks.api`` to this container; the first answer that is not as expected, or nothing."""
-    asked = replace(subject, service=_TrialService(subject, container))
-    for item in subject.variant.checks.api:
-        try:
-            result = run_item(asked, item)
-        except ServiceDown as down:
-            return f"{item.name}: {down.message}"
-        if result.status != "pass":
-            return f"{item.name}: {result.reason}"
-        mark(item.name)
-    return ""
-
-
-class _Under(Service):
-    """A service that runs with given options, and is started again when it ended."""
-
-    def __init__(self, subject: Subject, options: RunOptions) -> None:
-        super().__init__(subject.variant, subject.engine, subject.engine_image, subject.need_image, subject.suite.root)
-        self._options = options
-
-    def options(self) -> RunOptions:
-        return self._options
-
-    def refused(self, problem: str, options: RunOptions) -> str:  # noqa: ARG002 - of ``Service``
-        return problem
-
-
-def passing(subject: Subject, options: RunOptions) -> tuple[set[str], WrittenFolders]:
-    """The names of all requests that a container with these options answers as expected, in turn; and where it wrote to."""
-    asked, names, wrote = replace(subject, service=_Under(subject, options)), set[str](), NOTHING
-    try:
-        for item in subject.variant.checks.api:
-            if run_item(asked, item).status == "pass":
-                names.add(item.name)
-        wrote = _written_folders(asked.service.get())
-    except ServiceDown:
-        pass
-    finally:
-        asked.service.close()
-    return names, wrote
-
-
-def ask_at_once(subject: Subject, container: Container, names: Collection[str], times: int = 1) -> dict[str, str]:
-    """Send the requests of these names again and again, eight at a time; what was wrong with those that failed. ``times``
-    as many."""
-    asked = replace(subject, service=_TrialService(subject, container))
-    items = [item for item in subject.variant.checks.api if item.name in names]
-    ends = time.monotonic() + CROWD_SECONDS * times
-
-    def problem(item: ApiCheck) -> str:
-        if time.monotonic() > ends or _run.cancelled():
-            return ""
-        try:
-            return run_item(asked, item).reason
-        except ServiceDown as down:
-            return down.message
-
-    crowd = list(itertools.islice(itertools.cycle(items), max(CROWD_REQUESTS, 2 * len(items)) * times))
-    with ThreadPoolExecutor(CROWD) as pool:
-        problems = list(pool.map(problem, crowd))
-    return {item.name: why for item, why in zip(crowd, problems, strict=True) if why}
-
-
-def _written_folders(container: Container) -> WrittenFolders:
+def written_folders(container: Container) -> WrittenFolders:
+    """Where a service that runs has written to so far."""
     try:
         with translated(f"changes of container {container.name}"):
             changes: Sequence[Mapping[str, Any]] = container.api.diff(container.id) or []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from deadweight.checks import as_root
 from deadweight.checks.protocol import Subject
@@ -12,14 +13,18 @@ from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight.engine.sidecars import RECORDER
 from deadweight.records import store
+from deadweight.suite.checks import ApiCheck
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
+from deadweight_attacks.harden.judge import Broken
 from deadweight_attacks.harden.result import Hardened, Tightest
 from deadweight_attacks.profile import ToAttack
 from deadweight_attacks.seccomp import search
 from deadweight_attacks.seccomp.floor import Floor, keep_floor, kept_floor
 from deadweight_attacks.seccomp.model import Seccomp, Stopped
+from deadweight_workload.judge import Judge
+from deadweight_workload.model import Step, Workload
 
 Say = Callable[[str], None]
 
@@ -27,8 +32,9 @@ TIGHT, ENGINES = walls.TIGHT, walls.HARDENED.name
 POSTURES = (ENGINES, TIGHT, walls.only("seccomp").name, walls.only(walls.TIGHT).name)
 
 
-def find(subject: Subject, result: Hardened, say: Say) -> Seccomp:
+def find(subject: Subject, result: Hardened, work: Workload, say: Say) -> Hardened:
     """Search, here or as root, leave the profile in the state folder, and attack the image under it and under the engine's own.
+    ``work`` is what the posture was learned from and judged on.
 
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
     runtime = runtime_of(subject.engine())
@@ -36,7 +42,11 @@ def find(subject: Subject, result: Hardened, say: Say) -> Seccomp:
     for source in (helper.SOURCE, RECORDER):  # built here: nothing of root's should lie in the caller's folders
         golang.built(runtime.architecture, source)
     known = kept_floor(runtime)
-    order = Order(Tightest(**{**result.fields(), "options": options}), known)
+    steps = tuple(
+        (step.operation, step.check().model_dump(mode="json", by_alias=True, exclude_defaults=True))
+        for step in work.steps
+    )
+    order = Order(Tightest(**{**result.fields(), "options": options}), known, steps, tuple(sorted(work.judged)))
     if as_root.possible(subject):
         reply = as_root.call(AS_ROOT, order, subject, say)
     else:
@@ -44,25 +54,34 @@ def find(subject: Subject, result: Hardened, say: Say) -> Seccomp:
     if known is None:
         keep_floor(runtime, reply.floor)
     leave(subject, reply.seccomp)
-    return replace(reply.seccomp, stopped=_stopped(subject, say))
+    seccomp = replace(reply.seccomp, stopped=_stopped(subject, say))
+    return replace(result, seccomp=seccomp, broken=(*result.broken, *reply.broken))
 
 
 @dataclass(frozen=True)
 class Order:
-    """Under which posture to search, and what the runtime needs, where that is known."""
+    """Under which posture to search, what the runtime needs, where that is known, and the requests: each with its operation, as an
+    item of ``checks.api`` in the suite."""
 
     posture: Tightest
     floor: Floor | None
+    steps: tuple[tuple[str, dict[str, Any]], ...] = ()
+    held_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reply:
     seccomp: Seccomp
     floor: Floor
+    broken: tuple[Broken, ...] = ()
 
 
 def _obey(order: Order, subject: Subject, say: Say) -> Reply:
-    return Reply(*search.search(subject, Hardened.of(order.posture, subject), say, order.floor))
+    items = ((operation, ApiCheck.model_validate(item)) for operation, item in order.steps)
+    steps = tuple(Step(item.name, operation, item.request, item.expect) for operation, item in items)
+    work = Workload(steps, held_out=order.held_out)
+    judge = Judge(subject, work, order.posture.at_once, say=say)
+    return Reply(*search.search(judge, Hardened.of(order.posture, subject), say, order.floor))
 
 
 AS_ROOT = as_root.Work(__name__, Order, Reply, _obey)

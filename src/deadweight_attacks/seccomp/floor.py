@@ -108,12 +108,11 @@ def find_fewest(
     items: Sequence[T],
     works: Callable[[tuple[T, ...]], bool],
     group: int = 0,
-    needed: Callable[[T], None] = lambda _item: None,
 ) -> tuple[T, ...]:
     """Those that cannot be left out, in order. All together are known to work; so does what is given back.
 
     Groups of ``group`` (default: all at once) are left out; where that does not work, each half of the group, down to one.
-    None of what is given back can be left out alone: each was tried, with what was kept then, and ``needed`` told right after it.
+    None of what is given back can be left out alone: each was tried, with what was kept then.
     """
     kept = list(items)
 
@@ -125,8 +124,6 @@ def find_fewest(
             half = len(some) // 2
             leave_out(some[:half])
             leave_out(some[half:])
-        else:
-            needed(some[0])
 
     size = group or len(items)
     for start in range(0, len(items), max(1, size)):

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from deadweight.engine.seccomp.profile import family
+from deadweight.engine.seccomp.profile import FAMILIES, family
 from deadweight_attacks import walls
 from deadweight_attacks.seccomp.floor import document
 from deadweight_attacks.walls import wording
 
 # What a search for a seccomp profile found, in lines for a terminal.
-MOST_NAMED = 12
+SOCKET = "socket "
 
 
 def lines(seccomp: Seccomp) -> list[str]:
-    """The figures, which check needs which call, how sure it is, and what it stops."""
+    """The figures, how sure it is, and what it stops."""
     kernel = f" of the {seccomp.kernel_has} that the kernel has" if seccomp.kernel_has else ""
     engine = wording("seccomp.engine_allows", calls=seccomp.engine_allows) if seccomp.engine_allows else ""
     families = ", ".join(family(number) for number in seccomp.families) or "none"
-    sure = ", ".join(f"{len(names)} {way}" for way, names in _ways(seccomp).items() if names)
+    sure = ", ".join(f"{way}: {len(names)}" for way, names in seccomp.sure().items() if names)
     texts = [
         wording("seccomp.allowed", calls=len(seccomp.calls), kernel=kernel, engine=engine, families=families),
         f"seccomp: {seccomp.architecture}, Linux {seccomp.kernel}, {seccomp.runtime}, libc: {seccomp.libc}",
         f"seccomp: {sure} (of {seccomp.runs} recordings)",
     ]
-    if seccomp.left_out:
-        texts.append(f"seccomp: recorded, but no check needs them: {_named(seccomp.left_out)}")
-    texts += [wording("seccomp.only_one", check=check, calls=_named(names)) for check, names in seccomp.alone().items()]
-    return texts + [f"seccomp: {line}" for line in stopped(seccomp.stopped)]
+    left_out = [f"recorded, but no check needs them: {', '.join(seccomp.left_out)}"] if seccomp.left_out else []
+    return texts + [f"seccomp: {line}" for line in (*left_out, *stopped(seccomp.stopped))]
 
 
 def stopped(attacks: Stopped) -> list[str]:
@@ -49,35 +47,23 @@ def stopped(attacks: Stopped) -> list[str]:
     ]
 
 
-def _ways(seccomp: Seccomp) -> dict[str, tuple[str, ...]]:
-    sure = seccomp.sure()
-    return {"seen in every run": sure["every run"], "seen in some runs": sure["some runs"],
-            "only for the runtime": sure["runtime only"]}  # fmt: skip
-
-
-def _named(names: tuple[str, ...]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-Reason = Literal["needed", "held", "runtime", "unseen"]
+Reason = Literal["recorded", "everyday", "runtime", "unseen", "judged"]
 
 
 @dataclass(frozen=True)
 class Call:
     """One system call of a profile.
 
-    ``why``: ``needed`` (without it a check fails: ``without`` is what then went wrong), ``held`` (seen, and of those that a
-    scheduler or allocator makes or not, as the load wants it: not tried away), ``runtime`` (what starts containers needs it,
-    whether or not the service makes it), ``unseen`` (no recording has it, and yet it does not work without). ``seen`` is in how
-    many recordings it was, ``phases`` are the parts of a trial in which it was made.
+    ``why``: ``recorded``, ``everyday`` (no attack gains by it, so it is allowed whether or not it was recorded), ``runtime`` (what
+    starts containers needs it, whether or not the service makes it), ``unseen`` (no recording has it, and yet it does not work
+    without), ``judged`` (a held-out request needs it). ``seen`` is in how many recordings it was, ``phases`` are the parts of a
+    trial in which it was made.
     """
 
     name: str
     why: Reason
     seen: int = 0
     phases: tuple[str, ...] = ()
-    without: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +85,8 @@ class Stopped:
 class Seccomp:
     """A profile, and under which circumstances it was found: another architecture, libc, kernel or runtime may need other calls.
 
-    ``families`` are those of sockets, by number. ``left_out`` were seen, and nothing fails without them. ``kernel_has`` and
+    ``families`` are those of sockets, by number. ``left_out`` were seen, attacks are made of them, and nothing fails without them.
+    ``kernel_has`` and
     ``engine_allows`` count system calls; None where that could not be told. ``runs`` are recordings, ``trials`` containers that
     were started under a profile, the last ``proofs`` of them with this very one. ``attacker`` are calls that the attacker's own
     program cannot do without. ``asks`` are a program of the image's and its words, which tell inside the container under this
@@ -122,6 +109,14 @@ class Seccomp:
     stopped: Stopped = field(default_factory=Stopped)
     asks: tuple[str, ...] = ()
 
+    def allowing(self, more: Iterable[str]) -> Seccomp:
+        """With more calls; ``socket AF_UNIX`` is a family of sockets."""
+        names = tuple(name for name in more if not name.startswith(SOCKET))
+        families = {number for number in FAMILIES if f"{SOCKET}{family(number)}" in more}
+        names = (*names, *(("socket",) if families and "socket" not in self.names else ()))
+        calls = sorted((*self.calls, *(Call(name, "judged") for name in names)), key=lambda call: call.name)
+        return replace(self, calls=tuple(calls), families=tuple(sorted({*self.families, *families})))
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(call.name for call in self.calls)
@@ -142,16 +137,8 @@ class Seccomp:
         """The same with what the attacker's own program needs to run at all: what gets through may owe it to these."""
         return document({*self.names, *self.attacker}, self.families, self.architecture)
 
-    def alone(self) -> dict[str, tuple[str, ...]]:
-        """Calls that only one check makes, by that check."""
-        by_check: dict[str, tuple[str, ...]] = {}
-        for call in self.calls:
-            if len(call.phases) == 1:
-                by_check[call.phases[0]] = (*by_check.get(call.phases[0], ()), call.name)
-        return by_check
-
     def sure(self) -> dict[str, tuple[str, ...]]:
-        """The names by how sure it is that they are needed: seen in every recording, in some, or only for the runtime."""
+        """The names by how sure it is that they are needed: seen in every recording, in some, or never."""
 
         def named(some: Iterable[Call]) -> tuple[str, ...]:
             return tuple(call.name for call in some)
@@ -159,7 +146,9 @@ class Seccomp:
         return {
             "every run": named(call for call in self.calls if call.seen == self.runs),
             "some runs": named(call for call in self.calls if 0 < call.seen < self.runs),
-            "runtime only": named(call for call in self.calls if call.seen == 0),
+            "everyday": named(call for call in self.calls if call.why == "everyday"),
+            "judged": named(call for call in self.calls if call.why == "judged"),
+            "runtime only": named(call for call in self.calls if call.why in ("runtime", "unseen") and not call.seen),
         }
 
     def document(self) -> dict[str, Any]:
@@ -174,13 +163,11 @@ class Seccomp:
             "kernel_has": self.kernel_has,
             "socket_families": [family(number) for number in self.families],
             "calls": [
-                {"name": call.name, "why": call.why, "seen_in_runs": call.seen, "phases": list(call.phases),
-                 "without_it": call.without or None}
+                {"name": call.name, "why": call.why, "seen_in_runs": call.seen, "phases": list(call.phases)}
                 for call in self.calls
             ],
             "left_out": list(self.left_out),
             "confidence": {way: list(names) for way, names in self.sure().items()},
-            "only_one_check": {check: list(names) for check, names in self.alone().items()},
             "runs": self.runs,
             "trials": self.trials,
             "proofs": self.proofs,

@@ -1,4 +1,4 @@
-"""Search a service's seccomp profile: record calls, add the runtime's, drop those no check misses, verify the rest."""
+"""Search a service's seccomp profile: record calls, add everyday ones and the runtime's, drop what only attacks miss, judge it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import profile
-from deadweight.engine.seccomp.profile import BY_TIMING, CLIENT, HELD, LENIENT
-from deadweight.engine.seccomp.refused_calls import Runtime, runtime_of
+from deadweight.engine.seccomp.profile import ATTACKERS, BY_TIMING, CLIENT, EVERYDAY, FAMILIES, family
+from deadweight.engine.seccomp.refused_calls import Runtime, find_missing, runtime_of
 from deadweight_attacks.harden import health_command
+from deadweight_attacks.harden.judge import Broken
 from deadweight_attacks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight_attacks.network import trial_network
 from deadweight_attacks.seccomp import recorder
 from deadweight_attacks.seccomp.floor import Floor, document, find_fewest, find_floor as find
-from deadweight_attacks.seccomp.model import Call, Reason, Seccomp
+from deadweight_attacks.seccomp.model import SOCKET, Call, Reason, Seccomp
 from deadweight_attacks.seccomp.recorder import Recording
 from deadweight_attacks.walls import wording
 from deadweight_images.errors import Message
+from deadweight_workload.judge import Judge
+from deadweight_workload.model import asking
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -35,22 +38,26 @@ RUNS = 3
 MOST_RUNS = 6
 OFTEN = 200
 """A call that was made so often is known to be: the next recording is not told of it, and slows the service less."""
-LENIENT_GROUP, OTHERS_GROUP = 8, 2
-LEAST_HEALTH_SECONDS, HEALTH_FACTOR = 5.0, 4
+MOST_JUDGED = 12
+"""So many calls may held-out requests need beyond what was learned, in a round."""
+INTERNET = {2, 10}
+"""Sockets of IPv4 and IPv6: either leads to the same places, and the next request may take the other."""
 
 
 def search(
-    subject: Subject, result: Hardened, say: Callable[[str], None], floor: Floor | None = None
-) -> tuple[Seccomp, Floor]:
-    """Find the profile, under the posture that was found, and what the runtime needs (where that is not given).
+    judge: Judge, result: Hardened, say: Callable[[str], None], floor: Floor | None = None
+) -> tuple[Seccomp, Floor, tuple[Broken, ...]]:
+    """Find the profile, under the posture that was found, what the runtime needs (where that is not given), and what held-out
+    requests needed beyond what was learned.
 
     Raises DeadweightError where there can be none (the reason in its words), CheckFailed where the checks waver, and nothing can be
     proven by trying; Interrupted."""
     if not result.options.no_new_privileges:
         raise DeadweightError(wording("seccomp.set_uid"))
-    if not subject.engine().info.seccomp:
+    if not judge.subject.engine().info.seccomp:
         raise DeadweightError(wording("seccomp.no_engine"))
-    return _Search(subject, result, say).run(floor)
+    learning = replace(asking(judge.subject, judge.workload.learn), service=judge.subject.service)
+    return _Search(learning, result, say, judge=judge).run(floor)
 
 
 @dataclass
@@ -60,12 +67,11 @@ class _Search:
     say: Callable[[str], None]
     trials: int = 0
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
-    without: dict[str, str] = field(default_factory=dict)
     exits: Collection[int] | None = None
     options: RunOptions = field(default_factory=RunOptions)
-    hurried: Subject | None = None
+    judge: Judge | None = None
 
-    def run(self, floor: Floor | None) -> tuple[Seccomp, Floor]:
+    def run(self, floor: Floor | None) -> tuple[Seccomp, Floor, tuple[Broken, ...]]:
         runtime = runtime_of(self.subject.engine())
         architecture = runtime.architecture
         floor = floor or self._floor(runtime)
@@ -78,11 +84,12 @@ class _Search:
             first = attempt(self.subject, self.options)
             if first.problem:
                 raise CheckFailed(wording("harden.failed_again", variant=self._name, problem=first.problem))
-            self.exits, self.hurried = (first.exit_code,), _within(self.subject, first.seconds)
+            self.exits = (first.exit_code,)
             recordings = self._recordings(architecture)
             with tempfile.TemporaryDirectory(prefix="deadweight-seccomp-") as folder:
                 file = Path(folder) / "profile.json"
-                seccomp = self._smallest(recordings, floor, engines, file)
+                seccomp = self._found(recordings, floor, engines, file)
+                seccomp, broken = self._judged(seccomp, engines, file)
                 seccomp = replace(seccomp, asks=self._health_command(seccomp, file))
         kernel = self.subject.engine().info.kernel
         kernel_has = profile.of_kernel(architecture) if kernel == platform.release() else None
@@ -93,7 +100,7 @@ class _Search:
             engine_allows=len(engines),
             kernel_has=None if kernel_has is None else len(kernel_has),
         )
-        return seccomp, floor
+        return seccomp, floor, broken
 
     def _floor(self, runtime: Runtime) -> Floor:
         floor = find(runtime)
@@ -121,11 +128,6 @@ class _Search:
             return ()
         profile.write(file, seccomp.profile())
         return health_command.find_command(self.subject, self.options.but(seccomp=str(file)))
-
-    @property
-    def always_allowed(self) -> frozenset[str]:
-        """Calls that stay once they were seen: no check may miss the way to what the suite says that the service needs."""
-        return frozenset(HELD) | (frozenset(CLIENT) if self.subject.variant.run.needs else frozenset())
 
     # what it calls
 
@@ -156,25 +158,20 @@ class _Search:
 
     # what it needs
 
-    def _smallest(self, recordings: Sequence[Recording], floor: Floor, engines: frozenset[str], file: Path) -> Seccomp:
+    def _found(self, recordings: Sequence[Recording], floor: Floor, engines: frozenset[str], file: Path) -> Seccomp:
         seen = frozenset[str]().union(*(recording.calls for recording in recordings)) & engines
-        families = tuple(sorted(frozenset[int]().union(*(recording.families for recording in recordings))))
-        held = frozenset(floor.calls) | (seen & self.always_allowed)
+        asked = frozenset[int]().union(*(recording.families for recording in recordings))
+        families = tuple(sorted(asked | INTERNET if asked & INTERNET else asked))
+        # no check may miss the way to what the suite says that the service needs
+        always = {*EVERYDAY, *(CLIENT if self.subject.variant.run.needs else ())} & engines
+        held = frozenset(floor.calls) | always | (seen - frozenset(ATTACKERS))
 
         def works(allowed: Collection[str]) -> bool:
             return not self._problem(file, held | frozenset(allowed), families, floor.architecture)
 
-        unseen: tuple[str, ...] = ()
-        if not works(seen):
-            unseen = self._unseen(works, seen, engines - seen - held)
         tried = sorted(seen - held)
-        lenient = [name for name in tried if name in LENIENT]
-        others = [name for name in tried if name not in LENIENT]
-        self._say(wording("seccomp.leaving_out", calls=len(tried)))
-        kept: tuple[str, ...] = find_fewest(
-            lenient, lambda some: works((*some, *others, *unseen)), LENIENT_GROUP, self._needed
-        )
-        kept = (*kept, *find_fewest(others, lambda some: works((*some, *kept, *unseen)), OTHERS_GROUP, self._needed))
+        unseen = () if works(tried) else self._unseen(works, seen, engines - seen - held)
+        kept: tuple[str, ...] = find_fewest(tried, lambda some: works((*some, *unseen)), 1)
         final = held | frozenset((*kept, *unseen))
         if not self._proven(file, final, families, floor.architecture):
             self._say(wording("seccomp.not_proven", problem=self.last.problem[:160]))
@@ -183,6 +180,42 @@ class _Search:
                 raise CheckFailed(wording("seccomp.wavers_allowed", variant=self._name, problem=self.last.problem))
         return self._result(final, recordings, floor, unseen, families if "socket" in final else ())
 
+    # what held-out requests need
+
+    def _judged(self, seccomp: Seccomp, engines: frozenset[str], file: Path) -> tuple[Seccomp, tuple[Broken, ...]]:
+        """With the calls that held-out requests miss. Raises DeadweightError where no calls are what they miss."""
+        broken: list[Broken] = []
+        judge = self.judge
+        while judge is not None and (failed := judge.failing(self._under(file, seccomp))):
+            current = seccomp
+            calls = sorted(engines - set(current.names), key=profile.numbers(current.architecture).__getitem__)
+            families = (f"{SOCKET}{family(number)}" for number in FAMILIES if number not in current.families)
+
+            def passing(
+                more: Sequence[str], current: Seccomp = current, failed: frozenset[str] = failed
+            ) -> frozenset[str]:
+                _stop_if_cancelled()
+                return judge.passing(self._under(file, current.allowing(more))) & failed
+
+            candidates, whole = (*calls, *families), False
+            more: tuple[str, ...] = ()
+            if passing(candidates) == failed:
+                more, whole = find_missing(candidates, lambda some: passing(some) == failed, MOST_JUDGED)
+            if not whole or len(broken) > MOST_JUDGED:
+                names = ", ".join(judge.operations(failed))
+                raise DeadweightError(wording("seccomp.all_calls_fail", variant=self._name, problem=names))
+            for name in more:
+                missed = failed - passing([other for other in more if other != name])
+                broken += [Broken(operation, "seccomp", name) for operation in judge.operations(missed)]
+            seccomp = current.allowing(more)
+        self._under(file, seccomp)
+        return seccomp, tuple(broken)
+
+    def _under(self, file: Path, seccomp: Seccomp) -> RunOptions:
+        self.trials += 1
+        profile.write(file, seccomp.profile())
+        return self.options.but(seccomp=str(file))
+
     def _unseen(
         self, works: Callable[[Collection[str]], bool], seen: frozenset[str], others: frozenset[str]
     ) -> tuple[str, ...]:
@@ -190,12 +223,9 @@ class _Search:
         problem = self.last.problem
         if not works(seen | others):
             raise DeadweightError(wording("seccomp.all_calls_fail", variant=self._name, problem=self.last.problem))
-        needed = find_fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
+        needed = find_fewest(sorted(others), lambda some: works((*seen, *some)))
         self._say(wording("seccomp.unseen", calls=", ".join(needed), problem=problem[:120]))
         return needed
-
-    def _needed(self, name: str) -> None:
-        self.without[name] = self.last.problem[:200]
 
     def _proven(self, file: Path, final: Collection[str], families: Sequence[int], architecture: str) -> bool:
         """From scratch, watched as long as ``verify`` does."""
@@ -207,11 +237,8 @@ class _Search:
         _stop_if_cancelled()
         self.trials += 1
         profile.write(file, document(allowed, families, architecture))
-        options = self.options.but(seccomp=str(file))
-        if whole:
-            self.last = attempt(self.subject, options, self.exits, at_once=self.result.at_once)
-        else:
-            self.last = attempt(self.hurried or self.subject, options, self.exits, watch_seconds=0.0)
+        more: dict[str, Any] = {"at_once": self.result.at_once} if whole else {"watch_seconds": 0.0}
+        self.last = attempt(self.subject, self.options.but(seccomp=str(file)), self.exits, **more)
         self._say(wording("seccomp.trial", calls=len(set(allowed)), result=self.last.problem[:120] or "works"))
         return self.last.problem
 
@@ -237,11 +264,9 @@ class _Search:
         seen = sum(name in recording.calls for recording in recordings)
         phases = tuple(dict.fromkeys(phase for recording in recordings for phase in recording.seen_in(name) if phase))
         if name in unseen:
-            return Call(name, "unseen", without=self.without.get(name, ""))
-        if name in floor.needed or not seen:
-            return Call(name, "runtime", seen, phases)
-        why: Reason = "held" if name in self.always_allowed or name in floor.held else "needed"
-        return Call(name, why, seen, phases, self.without.get(name, ""))
+            return Call(name, "unseen")
+        why: Reason = "recorded" if seen else "runtime" if name in floor.calls else "everyday"
+        return Call(name, "runtime" if name in floor.needed else why, seen, phases)
 
 
 def _with(recording: Recording, known: frozenset[str]) -> Recording:
@@ -258,16 +283,6 @@ def _patient(subject: Subject) -> Subject:
     )
     longer = health.model_copy(update={"within_seconds": health.within_seconds * 2})
     return replace(subject, variant=subject.variant.model_copy(update={"health": longer, "checks": checks}))
-
-
-def _within(subject: Subject, seconds: float) -> Subject:
-    """The same with so much time to come up as it needed, and some: a call too few often makes a service wait for ever."""
-    health = subject.variant.health
-    enough = min(health.within_seconds, max(LEAST_HEALTH_SECONDS, seconds * HEALTH_FACTOR))
-    return replace(
-        subject,
-        variant=subject.variant.model_copy(update={"health": health.model_copy(update={"within_seconds": enough})}),
-    )
 
 
 def _stop_if_cancelled() -> None:

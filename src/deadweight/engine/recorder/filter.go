@@ -130,7 +130,11 @@ func next(listener int, told *notice) bool {
 		switch errno {
 		case 0:
 			return true
-		case syscall.EINTR, syscall.ENOENT: // who made it has been ended, or interrupted, meanwhile
+		case syscall.EINTR:
+		case syscall.ENOENT: // who made it has been ended meanwhile, and perhaps was the last one: asked again, it says so for ever
+			if !waiting(listener) {
+				return false
+			}
 		default:
 			return false
 		}

@@ -90,6 +90,13 @@ def allowing(document: Mapping[str, Any], more: Collection[str]) -> dict[str, An
     return {**document, "syscalls": [*rules, *added]}
 
 
+def logging(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The same profile, which logs what no rule of it allows, and lets it pass. What its rules refuse (clone3) stays refused."""
+    return {key: value for key, value in document.items() if key != "defaultErrnoRet"} | {
+        "defaultAction": "SCMP_ACT_LOG"
+    }
+
+
 def for_runtime(document: Mapping[str, Any], where: Where) -> dict[str, Any]:
     """The same as runtimes take it (OCI runtime specification, ``linux.seccomp``): the engine has judged the conditions by then."""
     kept = ("names", "action", "args", "errnoRet")
@@ -180,7 +187,6 @@ def _of_kind(kind: str) -> tuple[str, ...]:
     return tuple(sorted(row[0] for row in _rows() if kind in "".join(row[3:])))
 
 
-BY_TIMING, CLIENT, LENIENT = map(_of_kind, "tcl")
-HELD, STARTERS = (
-    (*BY_TIMING, *_of_kind(kind)) for kind in "hs"
-)  # a search takes these in order: what is needed together first
+BY_TIMING, CLIENT, EVERYDAY, ATTACKERS = map(_of_kind, "tcea")
+STARTERS = (*BY_TIMING, *_of_kind("s"))
+"""A search takes these in order: what is needed together first."""

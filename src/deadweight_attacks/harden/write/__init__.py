@@ -7,6 +7,7 @@ from collections.abc import Callable
 from deadweight_attacks.harden.result import Hardened
 from deadweight_attacks.harden.write import ecs, engines, kubernetes
 from deadweight_attacks.harden.write.model import Model, Request, resolve
+from deadweight_attacks.walls import wording
 
 FORMATS: dict[str, Callable[[Model], str]] = {
     "run": engines.docker_text,
@@ -31,7 +32,7 @@ def render(result: Hardened, format: str, request: Request | None = None) -> str
     Raises DeadweightError where Kubernetes' ``restricted`` standard, or a platform, would refuse what the service needs.
     """
     text = FORMATS[format](resolve(result, request or Request()))
-    return text if format in COMMENTLESS else _commented(result) + text
+    return text if format in COMMENTLESS else _commented(result, request) + text
 
 
 def files(result: Hardened, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
@@ -40,7 +41,7 @@ def files(result: Hardened, format: str, request: Request) -> dict[str, str]:  #
         return {FILES[format]: render(result, format, request)}
     units = engines.units(resolve(result, request))
     first = next(iter(units))
-    return units | {first: _commented(result) + units[first]}
+    return units | {first: _commented(result, request) + units[first]}
 
 
 def notes(result: Hardened, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
@@ -49,8 +50,10 @@ def notes(result: Hardened, format: str, request: Request | None = None) -> list
         return []
     model = resolve(result, request or Request())
     lines = [line.removeprefix(f"{result.variant.name}: ") for line in result.notes()]  # each is told after that name
+    lines += [wording("harden.audit_ecs")] if model.request.audit else []
     return [*lines, f"a task definition cannot express {', '.join(ecs.unsupported(model))}", *ecs.missing(model)]
 
 
-def _commented(result: Hardened) -> str:
-    return "".join(f"# {line}\n" for line in result.notes())
+def _commented(result: Hardened, request: Request | None) -> str:
+    audit = [wording("harden.audit")] if request and request.audit else []
+    return "".join(f"# {line}\n" for line in (*result.notes(), *audit))

@@ -29,12 +29,13 @@ TRIES = 10
 class Request:
     """What only the reader of the text knows. ``image`` is the reference from which the platform pulls it, ``profile`` the path of
     the seccomp profile as the text is to name it, ``files`` the project's folder in the same way; ``budget``: whether a
-    PodDisruptionBudget is asked for."""
+    PodDisruptionBudget is asked for; ``audit``: the profile logs instead of refusing."""
 
     image: str = ""
     profile: str = ""
     budget: bool = False
     files: str = "."
+    audit: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""Collect a service's requests in its suite's own posture, and judge other settings by those that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.service import BRIDGE
+from deadweight.engine.options import RunOptions, hardened_for
+from deadweight_workload.api import prepare
+from deadweight_workload.asking import passing
+from deadweight_workload.model import Workload, asking
+from deadweight_workload.settle import settled
+from deadweight_workload.sources import suite_steps, workload_of
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+
+PURPOSE = "workload"
+REFERENCE_TIMES = 3
+AGAIN = ", again"
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """``workload`` is all that works in the suite's own posture, ``at_once`` names its requests that also do eight at a time.
+    ``hosts`` is where what the service needs is, on each network."""
+
+    subject: Subject
+    workload: Workload
+    at_once: tuple[str, ...] = ()
+    hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda _line: None
+
+    @classmethod
+    def begun(
+        cls, subject: Subject, say: Callable[[str], None], hosts: Mapping[str, Mapping[str, str]] | None = None
+    ) -> Judge:
+        """Collect the requests and ask them in the suite's own posture: what fails even there is no wall's fault. What a service
+        needs lives on from trial to trial, so nothing that may change it is sent at once."""
+        image = subject.engine().images.need(subject.engine_image())
+        if hosts is None:
+            with subject.service.dependencies(BRIDGE) as outside:
+                return cls.begun(subject, say, {BRIDGE: outside})
+        options = hardened_for(subject.variant, image.user).but(hosts=hosts[BRIDGE])
+        work = _collected(subject, options)
+        answers = passing(asking(subject, work.steps), options)
+        if any(
+            step.source == "suite" and step.name not in answers.names for step in work.learn
+        ):  # no posture to start from: nothing can be held out, or sent at once
+            return cls(subject, replace(work, held_out=()), hosts=hosts, say=say)
+        work = replace(work, steps=tuple(step for step in work.steps if step.name in answers.names))
+        again = frozenset() if subject.variant.run.needs else _repeatable(subject, options, work)
+        names = [step.name for step in work.steps if step.request.method in SAFE or step.name in again]
+        everything = _at_once(asking(subject, work.steps), options, names)
+        learned = {step.name for step in work.learn}
+        alone = _at_once(asking(subject, work.learn), options, [name for name in everything if name in learned])
+        at_once = (*alone, *(name for name in everything if name not in learned))
+        return cls(subject, work, at_once, hosts, say)
+
+    @property
+    def learn_at_once(self) -> tuple[str, ...]:
+        return tuple(step.name for step in self.workload.learn if step.name in self.at_once)
+
+    @property
+    def everything(self) -> Subject:
+        return asking(self.subject, self.workload.steps)
+
+    @property
+    def largest_bytes(self) -> int:
+        """Of the largest body that is sent."""
+        bodies = (prepare(step.request, self.subject.suite.root).body for step in self.workload.steps)
+        return max((len(body or b"") for body in bodies), default=0)
+
+    def failing(self, options: RunOptions) -> frozenset[str]:
+        """The held-out requests that fail under these options, twice, all others sent before them in their order."""
+        failed = frozenset(step.name for step in self.workload.judge)
+        for _ in range(2):
+            failed = failed and failed - self.passing(options)
+        return failed
+
+    def passing(self, options: RunOptions) -> frozenset[str]:
+        options = options.but(hosts=self.hosts.get(options.network, options.hosts))
+        return passing(self.everything, options, self.at_once).good
+
+    def operations(self, names: Collection[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.operation for step in self.workload.judge if step.name in names))
+
+
+def _collected(subject: Subject, options: RunOptions) -> Workload:
+    """All requests that are known of the service, as it runs in the suite's own posture; the suite's alone where it does not."""
+    variant = subject.variant
+    if variant.health.kind == "exit":
+        return Workload(())
+    try:
+        with subject.engine().start(
+            subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
+        ) as container:
+            if container.wait_healthy(variant.health, variant.port).healthy:
+                work = settled(subject, options, workload_of(subject, container))
+                own = {item.name for item in variant.checks.api}
+                if own <= {step.name for step in work.steps}:
+                    return work
+    except Interrupted:
+        raise
+    except DeadweightError:
+        pass
+    return Workload(suite_steps(variant))
+
+
+def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozenset[str]:
+    """The requests that are answered as expected twice in a row: what makes or takes away something is not, and whether it is when
+    eight are sent at once is chance."""
+    pairs = [(step, replace(step, name=f"{step.name}{AGAIN}")) for step in work.steps]
+    names = passing(asking(subject, [step for pair in pairs for step in pair]), options).names
+    return frozenset(step.name for step, again in pairs if {step.name, again.name} <= names)
+
+
+def _at_once(subject: Subject, options: RunOptions, names: Sequence[str]) -> tuple[str, ...]:
+    """Which of these requests can be sent eight at a time, beside one another: what one of them makes or takes away, others may
+    miss, so those that fail are left out until none does."""
+    while names and (crowded := passing(subject, options, names, REFERENCE_TIMES).crowded):
+        names = [name for name in names if name not in crowded]
+    return tuple(names)
