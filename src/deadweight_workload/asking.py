@@ -87,9 +87,10 @@ def passing(
     options: RunOptions,
     at_once: Collection[str] = (),
     times: int = 1,
+    crowd: int = CROWD,
     seen: Callable[[Container], None] = lambda _container: None,
 ) -> Answers:
-    """What came of all requests to a container with these options, in turn; then of those named ``at_once``, eight at a time.
+    """What came of all requests to a container with these options, in turn; then of those named ``at_once``, ``crowd`` at a time.
     ``seen`` is told of the container at the end. Nothing passes where none can be started."""
     asked, names = replace(subject, service=_Under(subject, options)), set[str]()
     crowded: Collection[str] = at_once
@@ -97,7 +98,7 @@ def passing(
         for item in subject.variant.checks.api:
             if run_item(asked, item).status == "pass":
                 names.add(item.name)
-        crowded = ask_at_once(subject, asked.service.get(), at_once, times) if at_once else ()
+        crowded = ask_at_once(subject, asked.service.get(), at_once, times, crowd) if at_once else ()
         seen(asked.service.get())
     except Interrupted:
         raise
@@ -108,8 +109,10 @@ def passing(
     return Answers(frozenset(names), frozenset(crowded))
 
 
-def ask_at_once(subject: Subject, container: Container, names: Collection[str], times: int = 1) -> dict[str, str]:
-    """Send the requests of these names again and again, eight at a time; what was wrong with those that failed. ``times``
+def ask_at_once(
+    subject: Subject, container: Container, names: Collection[str], times: int = 1, crowd: int = CROWD
+) -> dict[str, str]:
+    """Send the requests of these names again and again, ``crowd`` at a time; what was wrong with those that failed. ``times``
     as many."""
     asked = replace(subject, service=_Given(subject, container))
     items = [item for item in subject.variant.checks.api if item.name in names]
@@ -123,7 +126,7 @@ def ask_at_once(subject: Subject, container: Container, names: Collection[str], 
         except ServiceDown as down:
             return down.message
 
-    crowd = list(itertools.islice(itertools.cycle(items), max(CROWD_REQUESTS, 2 * len(items)) * times))
-    with ThreadPoolExecutor(CROWD) as pool:
-        problems = list(pool.map(problem, crowd))
-    return {item.name: why for item, why in zip(crowd, problems, strict=True) if why}
+    sent = list(itertools.islice(itertools.cycle(items), max(CROWD_REQUESTS, 2 * len(items)) * times))
+    with ThreadPoolExecutor(crowd) as pool:
+        problems = list(pool.map(problem, sent))
+    return {item.name: why for item, why in zip(sent, problems, strict=True) if why}

@@ -10,7 +10,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.service import BRIDGE
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight_workload.api import prepare
-from deadweight_workload.asking import passing
+from deadweight_workload.asking import CROWD, passing
 from deadweight_workload.model import Workload, asking
 from deadweight_workload.settle import settled
 from deadweight_workload.sources import suite_steps, workload_of
@@ -122,7 +122,7 @@ def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozen
 
 def _at_once(subject: Subject, options: RunOptions, names: Sequence[str]) -> tuple[str, ...]:
     """Which of these requests can be sent eight at a time, beside one another: what one of them makes or takes away, others may
-    miss, so those that fail are left out until none does."""
-    while names and (crowded := passing(subject, options, names, REFERENCE_TIMES).crowded):
+    miss, so those that fail are left out until none does. Twice as many are sent here: what only just works would waver."""
+    while names and (crowded := passing(subject, options, names, REFERENCE_TIMES, 2 * CROWD).crowded):
         names = [name for name in names if name not in crowded]
     return tuple(names)

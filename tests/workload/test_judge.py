@@ -28,7 +28,7 @@ def asked(monkeypatch):
     """What was sent, in order: a service in which all works but what ``broken`` names."""
     sent, broken = [], set[str]()
 
-    def passing(steps, _options, at_once=(), _times=1):
+    def passing(steps, _options, at_once=(), *_):
         names = [step.name for step in steps]
         sent.append((*names, *at_once))
         return Answers(frozenset(names) - broken, frozenset())

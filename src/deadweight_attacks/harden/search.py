@@ -206,8 +206,9 @@ class Tries:
         if missing <= 0:
             return
         at_once = SLOW_AT_ONCE if self.last.seconds > SLOW_SECONDS else AT_ONCE
+        in_turn = replace(self, at_once=())  # several services, each sent many requests at once, would try the machine
         with ThreadPoolExecutor(min(missing, at_once)) as together:
-            trials = list(together.map(self._attempt, [options] * missing))
+            trials = list(together.map(in_turn._attempt, [options] * missing))
         if _run.cancelled():
             raise Interrupted(wording("attacker.interrupted"))
         wavered, failed = self.wavered, [trial for trial in trials if trial.problem]
