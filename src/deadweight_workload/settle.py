@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,6 @@ SHOWN = 5
 BROKEN_CALLS = ("2", "13", "14", "15")
 """UNKNOWN, INTERNAL, UNAVAILABLE and DATA_LOSS (google/rpc/code.proto): what 5xx is to HTTP."""
 NO_ANSWER = Answer(0, {}, b"", 0.0, truncated=True)
-CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
@@ -59,28 +58,28 @@ def settled(subject: Subject, options: RunOptions, workload: Workload) -> Worklo
     alike. What cannot be expected is left out, and told in ``notes``.
 
     Each container has needs of its own, unless ``options`` has hosts. The first two are sent all steps in order. Then those to
-    learn from and those to judge on are sent alone: operations that need what others make are not held out from them. Raises
-    ServiceDown where the service does not come up.
+    learn from are sent alone: operations that need what a held-out one makes are held out too. Who judges sends all in order.
+    Raises ServiceDown where the service does not come up.
     """
     left_out, judged = dict[str, str](), workload.judged
     first = _outcomes(subject, options, workload.steps)
     workload = _without(workload, left_out, {step.name: first[step.name].why_not(step) for step in workload.steps})
     last = _outcomes(subject, options, workload.steps)
     workload = _without(workload, left_out, _strayed(workload, first, last))
-    while workload.judged:
-        alone = _outcomes(subject, options, workload.learn) | _outcomes(subject, options, workload.judge)
-        strayed = _strayed(workload, first, alone)
-        joined = _joined(workload, strayed)
-        if joined.judged == workload.judged:
-            workload, last = _without(workload, left_out, strayed), alone
+    while workload.judged and workload.learn:
+        alone = _outcomes(subject, options, workload.learn)
+        strayed = _strayed(replace(workload, steps=workload.learn), first, alone)
+        if not strayed:
+            last |= alone
             break
-        workload = joined
+        more = {step.operation for step in workload.learn if step.name in strayed}
+        workload = replace(workload, held_out=tuple(sorted(workload.judged | more)))
+    workload = workload if workload.learn else replace(workload, held_out=())
     steps = [
         step if step.expect else replace(step, expect=answers.alike(first[step.name].answer, last[step.name].answer))
         for step in workload.steps
     ]
-    rejoined = sorted(judged.intersection(workload.operations) - workload.judged)
-    notes = (*workload.notes, *_notes(left_out, rejoined))
+    notes = (*workload.notes, *_notes(left_out, sorted(workload.judged - judged)))
     return replace(workload, steps=tuple(steps), notes=notes)
 
 
@@ -100,22 +99,13 @@ def _strayed(workload: Workload, first: Mapping[str, _Outcome], last: Mapping[st
     }
 
 
-def _joined(workload: Workload, strayed: Collection[str]) -> Workload:
-    """With fewer operations held out: not those that go astray on their own, nor, where others do, those that change something."""
-    judged = workload.judged
-    alone = {step.operation for step in workload.steps if step.name in strayed}
-    if alone - judged:
-        alone |= {step.operation for step in workload.judge if step.request.method not in CHANGES_NOTHING}
-    return replace(workload, held_out=tuple(sorted(judged - alone))) if strayed else workload
-
-
-def _notes(left_out: Mapping[str, str], rejoined: Sequence[str]) -> Iterator[str]:
+def _notes(left_out: Mapping[str, str], dependent: Sequence[str]) -> Iterator[str]:
     """One for each reason."""
     for why in dict.fromkeys(left_out.values()):
         names = [name for name, reason in left_out.items() if reason == why]
         yield wording("left_out.requests", count=len(names), why=why, names=_shown(names))
-    if rejoined:
-        yield wording("left_out.not_held_out", count=len(rejoined), names=_shown(rejoined))
+    if dependent:
+        yield wording("left_out.held_out_too", count=len(dependent), names=_shown(dependent))
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -117,15 +117,15 @@ def test_a_job_has_one_operation_its_command_line(service):
 
 
 @pytest.mark.slow
-def test_operations_that_need_what_others_make_are_not_held_out(service):
-    """A judge sends those it judges on alone."""
+def test_operations_that_need_what_a_held_out_one_makes_are_held_out_too(service):
+    """What learns sends its own alone; who judges sends all in order."""
     item = "{name: %s, request: {%s}, expect: {status: %s}}"
     api = [item % ("make", "method: POST, path: /items, json: {name: a}", 201), item % ("read", "path: /items/1", 200)]
-    subject = service(f"checks: {{api: [{', '.join(api)}], holdout: ['GET /items/{{id}}', 'GET /about']}}")
+    subject = service(f"checks: {{api: [{', '.join(api)}], holdout: ['POST /items', 'GET /about']}}")
     got = settled(subject, subject.service.options(), collected(subject))
     subject.service.close()
-    assert {"make", "read"} <= {step.name for step in got.learn}
-    assert got.held_out == ("GET /about",)
+    assert {"make", "read"} <= {step.name for step in got.judge}
+    assert got.held_out == ("GET /about", "GET /items/{id}", "POST /items")
     assert {code: fields["names"] for code, fields in map(parts, got.notes)}[
-        "left_out.not_held_out"
+        "left_out.held_out_too"
     ] == "GET /items/{id}"
