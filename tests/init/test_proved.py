@@ -96,7 +96,7 @@ def test_a_repository_is_brought_in_and_proved(folder, brought_in, monkeypatch):
     assert (prices.name, prices.expect.json_subset) == ("GET /prices.json", {"tea": 3, "milk": [1, 2]})
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert task_wording("task.accepted", variants=stubborn.name, what=task_wording("gates.killed")) in output
-    assert task_wording("task.works", works=2, known=3) in output
+    assert task_wording("task.works", works=3, known=3) in output
     waits = {"start": {"seconds": 90, "most": 240}, "watch": {"seconds": 20}, "attacks": {}}
     assert [key for key in waits if task_wording(f"progress.{key}", name="today", **waits[key]) not in output] == []
     assert output.rstrip().endswith("next: invoke report")

@@ -102,7 +102,7 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, message):
     ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
     ("build --variant=", NO_NAME, "today, small"),
     ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
-    ("verify --variant small --check bugdet", "", "runs, api, budget, "),
+    ("verify --variant small --check bugdet", "", "runs, api, twin, budget, "),
     ("verify --variant small --check budget --check api", "", "runs, budget"),
     ("verify --check layers", "", ""),
     ("setup --source public", wording("suite.unknown", kind="source", name="public"), "auto, registry, mirror, local"),
