@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight._errors import UsageError
 from deadweight.suite.load import SUITE_FILE
 from deadweight_init.command import PLACE
 from deadweight_init.draft import Draft, first_draft
@@ -17,10 +16,7 @@ MOST_SERVICES = 3
 
 def look(root: Path) -> tuple[list[str], bool]:
     """At most five lines about the folder, and whether there is a service to bring in. Nothing is run or written."""
-    try:
-        drafts = [first_draft(service, PLACE) for service in find_services(read_tree(root))]
-    except UsageError as error:
-        return [error.message], False
+    drafts = [first_draft(service, PLACE) for service in find_services(read_tree(root))]
     if not (able := [draft for draft in drafts if draft.rungs]):
         return [wording("look.nothing", folder=root)], False
     more = [wording("look.more", count=len(able) - MOST_SERVICES)] if len(able) > MOST_SERVICES else []
