@@ -34,10 +34,10 @@ from deadweight_attacks.deliver import BIND_PORT, Reply, Shot, send
 from deadweight_attacks.lab import Lab
 from deadweight_attacks.model import Payload
 from deadweight_attacks.request import fill, ordered
-from deadweight_attacks.routes import BODY
 from deadweight_attacks.session import OBEYED, Order
 from deadweight_attacks.walls import wording
 from deadweight_workload.api import Prepared, prepare
+from deadweight_workload.simplest import BODY
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container

@@ -21,8 +21,10 @@ SERVED = (
     "/openapi.json", "/swagger.json", "/v3/api-docs", "/swagger/v1/swagger.json", "/api-docs", "/api/openapi.json", "/q/openapi",
 )  # fmt: skip
 """Where frameworks serve it."""
+NAMES, FOLDERS = ("openapi", "swagger"), ("", "docs", "doc", "api", "spec")
+"""What a repository calls its own, and where it keeps it."""
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
-MOST_REFERENCES = 6
+MOST_REFERENCES, MOST_BYTES = 6, 32 * 2**20
 NOT_THERE = (0, 404, 405)
 MOST_ASKED = 8
 """So many of a document's requests show below which path they are."""
@@ -73,10 +75,19 @@ def served(get: Callable[[str], Answer | None], first: Iterable[str] = ()) -> tu
     return None
 
 
+def held(root: Path) -> str | None:
+    """Where a repository keeps its document, as its usual places go; None where it does not."""
+    places = (
+        Path(folder, f"{name}.{kind}") for folder in FOLDERS for name in NAMES for kind in ("json", "yaml", "yml")
+    )
+    return next((str(place) for place in places if paths(read(root / place))), None)
+
+
 def read(file: Path) -> Any:
     """A document of the suite's own; None where there is none."""
     try:
-        return parsed(file.read_text(encoding="utf-8", errors="replace"))
+        usable = file.is_file() and file.stat().st_size <= MOST_BYTES
+        return parsed(file.read_text(encoding="utf-8", errors="replace")) if usable else None
     except OSError:
         return None
 

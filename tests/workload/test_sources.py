@@ -96,18 +96,21 @@ def entry(path):
     return {"request": {"method": "GET", "url": f"http://app{path}"}}
 
 
-@pytest.mark.parametrize(("installed", "made"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "checks"), [("pets.json", "requests: pets.json"), ("openapi.json", ""), ("docs/swagger.json", "")]
+)
 def test_operations_are_known_without_a_service_and_without_schemathesis(
-    service, tmp_path, monkeypatch, installed, made
+    service, tmp_path, monkeypatch, installed, name, checks
 ):
+    """A document in its usual place need not be listed."""
     monkeypatch.setattr(examples, "installed", lambda: installed)
-    (tmp_path / "pets.json").write_text(json.dumps(FOREIGN))
-    got = workload_of(service("checks: {requests: pets.json}"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / name).write_text(json.dumps(FOREIGN))
+    got = workload_of(service(f"checks: {{{checks}}}"))
     assert got.known == ("GET /pets", "GET /pets/{id}")
-    assert len([step for step in got.steps if step.operation == "GET /pets"]) == made
-    assert [code for code, _ in map(parts, got.notes)] == (
-        [] if installed else ["source.no_schemathesis", "ledger.add"]
-    )
+    assert [step.name for step in got.steps if step.operation == "GET /pets"] == ["GET /pets (valid)"]
+    assert [parts(note) for note in got.notes] == ([] if installed else [("source.no_schemathesis", {"name": name})])
 
 
 def test_a_job_has_one_operation_its_command_line(service):

@@ -228,7 +228,8 @@ HEADROOM = 2
 COPIES = 4
 """A body of a request is held so often at once: as bytes, as text, as what it says, and in the answer."""
 STRICTEST = "strictest settings"
-LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
+LEAST_MEMORY_BYTES, LEAST_PIDS = 64 * 2**20, 16
+"""No less is tried: any limit stops what wants all, and a request that nobody has asked yet may want more than those that were."""
 
 
 def tightest(subject: Subject, say: Say = lambda _line: None) -> Hardened:
