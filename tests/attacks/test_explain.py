@@ -1,12 +1,14 @@
 """What a log tells of the walls that harden wrote: lines as auditd, dmesg, journald, kernels and languages write them."""
 
 import json
+import re
+import subprocess
 
 import pytest
 
 from deadweight.engine.seccomp import profile
 from deadweight_attacks.harden.explain import explain
-from deadweight_attacks.harden.write import FORMATS, render
+from deadweight_attacks.harden.write import FORMATS, files, render
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.floor import document
 from tests.support.forms import sample
@@ -41,6 +43,10 @@ LINES = {
     "java.nio.file.FileSystemException: /data/x: Read-only file system": ("read_only", "/data/x", ""),
     "OSError: [Errno 28] No space left on device: '/tmp/a'": ("tmpfs", "/tmp/a", ""),
     "connect ENETUNREACH 10.0.0.1:443": ("network", "", ""),
+    'audit: type=1400 audit(1796130000.1:4): apparmor="ALLOWED" operation="mknod" class="file" profile="deadweight-shop"'
+    ' name="/data/x" pid=17 comm="python3" requested_mask="c" denied_mask="c" fsuid=65532 ouid=65532': (
+        "read_only", "/data/x", "python3",
+    ),
     "PermissionError: [Errno 1] Operation not permitted": ("refused", "", ""),
 }  # fmt: skip
 
@@ -75,3 +81,20 @@ def test_an_audit_profile_refuses_nothing_but_clone3_and_says_what_cannot_log():
     assert [rule["names"] for rule in audited["syscalls"] if rule["action"] == "SCMP_ACT_ERRNO"] == [["clone3"]]
     texts = [render(sample(), "compose", Request(audit=audit)) for audit in (False, True)]
     assert texts[1].count("\n") == texts[0].count("\n") + 1
+
+
+NAMES = {"run": "apparmor=deadweight-shop", "podman": "apparmor=deadweight-shop", "quadlet": "apparmor=deadweight-shop",
+         "compose": "apparmor:deadweight-shop", "kubernetes": "localhostProfile: deadweight-shop"}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_apparmor_logs_writes_where_a_read_only_file_system_refuses_them(form, tmp_path):
+    """Its own parser takes the profile; the kernel need not have it."""
+    written = files(sample(), form, Request(audit=True))
+    assert NAMES[form] in "".join(written.values())
+    assert not re.search(r"--read-only\b|ReadOnly=true|read_only: true|FileSystem: true", "".join(written.values()))
+    (tmp_path / "profile").write_text(written["shop.apparmor"])
+    taken = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", "--names", tmp_path / "profile"]
+    done = subprocess.run(taken, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.returncode) == (["deadweight-shop"], 0), done.stderr
+    assert '"/tmp/{,**}" rwkl' in written["shop.apparmor"]

@@ -22,7 +22,8 @@ ENGINE = "engine"
 """A need that is no program: a container engine that answers, or that we can start."""
 
 TEST_TOOLS = (
-    "actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman", "quadlet",
+    "actionlint", "apparmor_parser", "buildah", "chromium", "docker-compose", "git", "ip", "java", "mvn", "openssl",
+    "podman", "quadlet",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
 

@@ -179,7 +179,7 @@ def _engine_runs() -> bool:
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
         "seccomp": "--no-seccomp skips the search for a seccomp profile and uses the engine's own",
         "budget": "kubernetes: two replicas, preferably on different nodes, and a PodDisruptionBudget",
-        "audit": "write a seccomp profile that logs system calls instead of refusing them; no other protection can log",
+        "audit": "write a seccomp profile and, with --to, an AppArmor profile that log instead of refusing",
         "explain": "a file that harden wrote: name the protection that refused something according to --log, and what loosens it",
         "log": "with --explain: the log of the service or of the kernel (default: -, standard input)",
         "force": "search again, even if a result for this image, engine and settings is stored",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from deadweight_attacks.harden.result import Hardened
-from deadweight_attacks.harden.write import ecs, engines, kubernetes
+from deadweight_attacks.harden.write import apparmor, ecs, engines, kubernetes
 from deadweight_attacks.harden.write.model import Model, Request, resolve
 from deadweight_attacks.walls import wording
 
@@ -37,11 +38,13 @@ def render(result: Hardened, format: str, request: Request | None = None) -> str
 
 def files(result: Hardened, format: str, request: Request) -> dict[str, str]:  # noqa: A002 - the flag's name
     """The text of each file that a platform takes, by its name; raises as ``render``."""
+    request = replace(request, apparmor=request.audit and format not in COMMENTLESS)
+    beside = {f"{result.suite}.apparmor": apparmor.text(resolve(result, request))} if request.apparmor else {}
     if format in FILES:
-        return {FILES[format]: render(result, format, request)}
+        return {FILES[format]: render(result, format, request), **beside}
     units = engines.units(resolve(result, request))
     first = next(iter(units))
-    return units | {first: _commented(result, request) + units[first]}
+    return units | {first: _commented(result, request) + units[first], **beside}
 
 
 def notes(result: Hardened, format: str, request: Request | None = None) -> list[str]:  # noqa: A002 - the flag's name
@@ -56,4 +59,5 @@ def notes(result: Hardened, format: str, request: Request | None = None) -> list
 
 def _commented(result: Hardened, request: Request | None) -> str:
     audit = [wording("harden.audit")] if request and request.audit else []
+    audit += [wording("harden.audit_apparmor", file=f"{result.suite}.apparmor")] if request and request.apparmor else []
     return "".join(f"# {line}\n" for line in (*result.notes(), *audit))

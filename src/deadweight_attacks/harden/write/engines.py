@@ -77,6 +77,8 @@ def _hardened(model: Model, *, podman: bool) -> Iterator[Flag]:
         yield "security-opt", "no-new-privileges"
     if model.profile:
         yield "security-opt", f"seccomp={model.profile}"
+    if model.request.apparmor:
+        yield "security-opt", f"apparmor={options.apparmor}"
     yield from (("memory-swap", memory), ("cpus", f"{options.cpus:g}"), ("pids-limit", str(options.pids)))
     yield from (("ulimit", f"{limit.name}={limit.soft}:{limit.hard}") for limit in options.ulimits)
     if podman and model.low_port:
@@ -224,7 +226,7 @@ def _line(model: Model, name: str, value: str | None) -> list[str]:
             f"# copy {model.profile} to where this file is",
             f"SeccompProfile={FOLDER}/{PurePath(model.profile).name}",
         ]
-    if name == "security-opt":
+    if value == "no-new-privileges":
         return ["NoNewPrivileges=true"]
     if name == "volume":  # Quadlet takes a path that begins with a dot for one beside the unit
         path = value.rsplit(":", 2)[0]
@@ -329,6 +331,7 @@ def _compose_service(model: Model, piece: Piece) -> dict[str, Any]:
     options, memory, stop = model.options, short(piece.memory_bytes), model.stop_seconds(ENGINE_STOP_SECONDS)
     security = ["no-new-privileges:true"] if options.no_new_privileges else []
     security += [f"seccomp:{model.profile}"] if model.profile else []
+    security += [f"apparmor:{options.apparmor}"] if model.request.apparmor else []
     service |= {"user": Quoted(str(options.user))} | compact(cap_add=list(options.cap_add))
     service |= {
         "cap_drop": list(options.cap_drop), "cpus": options.cpus, "mem_limit": memory, "memswap_limit": memory,

@@ -113,7 +113,7 @@ def _container(model: Model) -> dict[str, Any]:
     options, service = model.options, model.service
     memory, disk = short(options.memory_bytes, "Mi"), LOG_MEBIBYTES if options.read_only else DISK_MEBIBYTES
     bounds = {"memory": memory, "cpu": "50m", "ephemeral-storage": f"{disk}Mi"}
-    probe = _probe(model)
+    probe, local = _probe(model), {"type": "Localhost", "localhostProfile": options.apparmor}
     starts = {**probe, "periodSeconds": 1, "failureThreshold": math.ceil(model.variant.health.within_seconds)}
     return {"name": label(model.suite), "image": service.image, "imagePullPolicy": "Always"} | compact(
         ports=[{"containerPort": port} for port in model.ports],
@@ -122,6 +122,7 @@ def _container(model: Model) -> dict[str, Any]:
             "readOnlyRootFilesystem": options.read_only,
             "runAsNonRoot": True,
             "capabilities": {"drop": ["ALL"]} | compact(add=list(options.cap_add)),
+            **compact(appArmorProfile=local if model.request.apparmor else {}),
         },
         resources={"limits": {**bounds, "cpu": f"{round((options.cpus or 1) * 1000)}m"}, "requests": bounds},
         startupProbe=starts if probe else {},

@@ -29,13 +29,14 @@ TRIES = 10
 class Request:
     """What only the reader of the text knows. ``image`` is the reference from which the platform pulls it, ``profile`` the path of
     the seccomp profile as the text is to name it, ``files`` the project's folder in the same way; ``budget``: whether a
-    PodDisruptionBudget is asked for; ``audit``: the profile logs instead of refusing."""
+    PodDisruptionBudget is asked for; ``audit``: the profile logs instead of refusing; ``apparmor``: one of AppArmor does, too."""
 
     image: str = ""
     profile: str = ""
     budget: bool = False
     files: str = "."
     audit: bool = False
+    apparmor: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ class Model:
 def resolve(result: Hardened, request: Request) -> Model:
     """The model of what was found."""
     options, needs = result.options, list[Piece]()
+    if request.apparmor:
+        options = options.but(read_only=False, apparmor=f"deadweight-{label(result.suite)}")
     for name, need in result.variant.run.needs.items():
         needs.append(_need(name, need, result, tuple(needs)))
     image = request.image or result.image
