@@ -19,6 +19,7 @@ from deadweight_init.languages.table import MANIFESTS
 from deadweight_init.records import Service, wording
 from deadweight_init.repository.compose import COMPOSE
 from deadweight_init.repository.dockerfiles import dockerfiles
+from deadweight_init.repository.targets import image_targets
 from deadweight_init.services import find_services, plain_name, problems_of
 from deadweight_init.tree import MOST_BYTES, NOT_PARSED, PARSERS, Tree, aside, read_tree
 from deadweight_init.write.files import WrittenFiles, write_helpers
@@ -90,7 +91,17 @@ def init(root: Path, wanted: Options, ask: Ask, say: Callable[[str], None], tool
                 written.keep()
                 raise
         _write(written, files, drafts, left_out)
+        notes += _replaced(tree, drafts, written.program)
         return Outcome(tuple(drafts), written.names, tuple(notes), written.program, left_out)
+
+
+def _replaced(tree: Tree, drafts: Sequence[Draft], program: str) -> Iterator[str]:
+    """What to type instead of the repository's own targets for images."""
+    rungs = [(draft.full(rung.name), rung.keys.get("dockerfile")) for draft in drafts for rung in draft.rungs]
+    for target in image_targets(tree) if rungs else ():
+        variant = next((name for name, file in rungs if file == (target.dockerfile or "Dockerfile")), rungs[0][0])
+        facts = {"place": target.place, "typed": target.typed, "task": target.task, "variant": variant}
+        yield wording("task.replaced", program=program, **facts)
 
 
 def _write(written: WrittenFiles, before: Iterable[str], drafts: Sequence[Draft], left_out: Mapping[str, str]) -> None:

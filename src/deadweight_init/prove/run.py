@@ -248,7 +248,7 @@ def _runtime_of(subject: Subject) -> RuntimeFiles | str:
     if not base:
         return wording("refused.unknown_layers")
     try:
-        (seen,) = watched(subject, suite_workload(subject).steps)
+        (seen,) = watched(subject, suite_workload(subject).learn)
     except CannotWatch as reason:
         return str(reason)
     except Interrupted:
