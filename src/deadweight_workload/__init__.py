@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deadweight_workload.sources import suite_workload, workload_of
     from deadweight_workload.twin.check import compare, lines
     from deadweight_workload.twin.compare import Cause, Comparison, Difference
-    from deadweight_workload.twin.named import compared
+    from deadweight_workload.twin.named import at_revision, compared
 
 if not TYPE_CHECKING:
     __getattr__ = public(__name__)

@@ -18,7 +18,7 @@ from invoke.collection import Collection  # noqa: E402 - what is imported from h
 from invoke.tasks import Task  # noqa: E402
 
 from deadweight._packages import TABLE  # noqa: E402
-from deadweight.tasks import build, layers, report, run, scan, setup, twin, verify  # noqa: E402
+from deadweight.tasks import build, layers, report, review, run, scan, setup, twin, verify  # noqa: E402
 from deadweight.tasks._task import end_quietly_without_reader  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
@@ -27,7 +27,7 @@ atexit.register(gc.freeze)  # and all that is left goes with the process
 end_quietly_without_reader()
 
 namespace = Collection()
-for _module in (build, import_module(f"{TABLE['init']}.task"), layers, report, run, scan, setup, twin, verify):
+for _module in (build, import_module(f"{TABLE['init']}.task"), layers, report, review, run, scan, setup, twin, verify):
     for _task in [value for value in vars(_module).values() if isinstance(value, Task)]:
         namespace.add_task(_task)
 

@@ -310,13 +310,27 @@ def verdict(
     where = None if post is None else lazy.comment.place(post, os.environ)
     with lazy.Workspace.open(say) as workspace:
         before = lazy.push.earlier(named, workspace.suite.root)
-        verdict = _judged(workspace, before, report, since, named)
-    text = lazy.pull_request.markdown(verdict, where.run if where else 0)
-    if json:
+        verdict = judged(workspace, before, report, since, named)
+    tell(verdict, lazy.pull_request.markdown(verdict, where.run if where else 0), where, as_json=json)
+
+
+def tell(
+    verdict: lazy.pull_request.Verdict,
+    text: str,
+    where: lazy.comment.Place | None,
+    *,
+    as_json: bool = False,
+    silent: bool = True,
+) -> None:
+    """Print a verdict and post it; with ``silent``, a comment is made only if there is something to tell.
+
+    Raises CheckFailed where it says stop, MissingError where something was not measured.
+    """
+    if as_json:
         print_json(document(verdict))
     else:
         print(text, end="")
-    refused = _post(where, verdict, text) if where is not None else None
+    refused = _post(where, verdict, text, silent=silent and verdict.silent) if where is not None else None
     if verdict.level == "stop":
         if refused is not None:
             say(f"the verdict was not posted: {refused}")
@@ -327,9 +341,10 @@ def verdict(
         raise MissingError(lazy.pull_request.first_line(verdict), hint="; ".join(verdict.unmeasured[:5]))
 
 
-def _judged(
+def judged(
     workspace: lazy.Workspace, before: lazy.Report, report: str | None, since: str | None, named: str
 ) -> lazy.pull_request.Verdict:
+    """The verdict on ``report`` (default: made from the results on disk) against ``before``, which is ``named`` so."""
     if report is not None:
         made = lazy.push.earlier(report, workspace.suite.root, flag="--report")
     else:
@@ -364,7 +379,9 @@ def _dockerfiles(workspace: lazy.Workspace) -> dict[str, tuple[str, str]]:
     return {name: (file, (root / file).read_text("utf-8-sig", "replace")) for name, file in files.items()}
 
 
-def _post(where: lazy.comment.Place, verdict: lazy.pull_request.Verdict, text: str) -> DeadweightError | None:
+def _post(
+    where: lazy.comment.Place, verdict: lazy.pull_request.Verdict, text: str, *, silent: bool
+) -> DeadweightError | None:
     """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
     if where.forge is None:
         _summary(text)
@@ -372,7 +389,7 @@ def _post(where: lazy.comment.Place, verdict: lazy.pull_request.Verdict, text: s
         return None
     start = f"{lazy.pull_request.MARKER}{verdict.suite} run "
     try:
-        done = lazy.comment.post(where.forge, where.run, start, text, silent=verdict.silent)
+        done = lazy.comment.post(where.forge, where.run, start, text, silent=silent)
     except DeadweightError as error:
         _summary(text)
         return error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
@@ -17,6 +19,8 @@ from deadweight_workload.twin.compare import Comparison
 if TYPE_CHECKING:
     from deadweight.suite.model import Variant
 
+GENERATED = "deadweight-build"
+"""The folder of the files that ``init`` writes beside a suite."""
 Build = Callable[[Workspace, Sequence["Variant"]], None]
 """Builds these variants, or raises."""
 
@@ -57,7 +61,7 @@ def compared(
 @contextlib.contextmanager
 def at_revision(workspace: Workspace, revision: str) -> Iterator[Workspace]:
     """The project where HEAD and a revision parted, in a work tree of its own in the state folder, which stays: what was built
-    there is up to date next time. Older ones are removed."""
+    there is up to date next time. Older ones are removed. Where there was no suite, it gets this one."""
     root = workspace.suite.file.parent
     commit = parted(root, revision)
     place = git(root, "rev-parse", "--show-prefix").strip("\n")
@@ -69,6 +73,10 @@ def at_revision(workspace: Workspace, revision: str) -> Iterator[Workspace]:
     if not tree.is_dir():
         git(root, "worktree", "prune")
         git(root, "worktree", "add", "--detach", str(tree), commit)
+    if not (tree / place / workspace.suite.file.name).exists():
+        for name in filter(Path.exists, (workspace.suite.file, root / GENERATED)):
+            copy = shutil.copytree if name.is_dir() else shutil.copy
+            copy(name, tree / place / name.name)
     with Workspace.open(workspace.say, tree / place / workspace.suite.file.name) as then:
         then.source = workspace.source
         yield then

@@ -1,0 +1,73 @@
+"""Define ``review``: what a change does to the images and to how they behave, in one comment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from invoke.context import Context
+
+from deadweight._errors import MissingError
+from deadweight.tasks import lazy
+from deadweight.tasks._progress import say
+from deadweight.tasks._task import Value, parse_jobs, task
+from deadweight.tasks.build import build_variants
+from deadweight.tasks.report import judged, tell, write
+from deadweight.tasks.verify import verify_variants
+
+
+@task(
+    help={
+        "since": "the git revision that the change is based on; what is compared is the commit where HEAD branched off",
+        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
+    }
+)
+def review(c: Context, since: str = "origin/main", post: Value = None, json: bool = False) -> None:
+    """Build and verify this branch and the commit that it branched off from, and show what differs; exit codes as verdict's.
+
+    Example: invoke review --since origin/main
+    Example: deadweight review --since "origin/$GITHUB_BASE_REF" --post github
+    """
+    where = None if post is None else lazy.comment.place(post, os.environ)
+    with lazy.Workspace.open(say) as now, lazy.workload.at_revision(now, since) as then:
+        say(f"{since}:")
+        before = _examined(then)
+        say("this branch:")
+        _examined(now)
+        verdict = replace(judged(now, before, None, since, since), again=(f"invoke review --since {since}",))
+        behaviour = tuple(_behaviour(then, now, since))
+    text = lazy.pull_request.markdown(verdict, where.run if where else 0)
+    tell(verdict, "\n".join([text, *behaviour, ""]), where, as_json=json, silent=not behaviour)
+
+
+def _examined(workspace: lazy.Workspace) -> lazy.Report:
+    """All that can be built, verified. What fails is in the report."""
+    variants = workspace.suite.variants
+    outcomes = build_variants(workspace, variants, jobs=parse_jobs(None))
+    built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
+    verify_variants(workspace, [variant for variant in variants if variant.name in built])
+    return write(workspace)[0]
+
+
+def _behaviour(then: lazy.Workspace, now: lazy.Workspace, since: str) -> Iterator[str]:
+    """A folded part of the comment for each service whose image is another one, and behaves otherwise or was not compared."""
+    for variant in now.suite.variants:
+        before, built = then.built(variant.name), now.built(variant.name)
+        if not (variant.runnable and before and built) or before.config_digest == built.config_digest:
+            continue
+        try:
+            sides = then.subject(lazy.select_one(then.suite, variant.name)), now.subject(variant)
+            seen = lazy.workload.compare(*sides, (f"{variant.name} at {since}", variant.name))
+        except MissingError as error:
+            yield _folded(f"{variant.name}: not compared: {error.message}", ())
+            continue
+        head, *lines = lazy.workload.lines(seen)
+        say(head)
+        if seen.differences:
+            yield _folded(head, lines)
+
+
+def _folded(head: str, lines: Iterable[str]) -> str:
+    body = "\n".join(map(lazy.plain, lines)).replace("```", "'''")
+    return f"<details><summary>{lazy.markdown.escape(lazy.plain(head))}</summary>\n\n```\n{body}\n```\n\n</details>"

@@ -1,0 +1,115 @@
+"""A change reviewed as the forges' jobs do it: each step of the action and the script of the component, with their environment."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import ROOT
+from tests.support.forge_server import ForgeServer, environment
+from tests.support.small_images import go_program
+from tests.support.trees import written
+
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+SPEC, COMPONENT = yaml.safe_load_all((ROOT / "templates" / "deadweight.yml").read_text())
+SUITE = """\
+name: app
+variants:
+  own: {builder: dockerfile, dockerfile: Dockerfile, port: 8080, health: {path: /healthz},
+        checks: {api: [{name: up, request: {path: /healthz}}]}}
+"""
+DOCKERFILE = 'FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\nUSER 65532:65532\n'
+DEFAULTS = {f"inputs.{name}": given["default"] for name, given in ACTION["inputs"].items()}
+PLACES = {"inputs.token": "s3cret-t0ken", "github.base_ref": "main", "github.action_path": str(ROOT)}
+
+
+def git(root: Path, *words: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def change(tmp_path) -> Path:
+    """A repository whose branch changes how the service answers."""
+    root = written(
+        tmp_path / "repository", {"Dockerfile": DOCKERFILE, "deadweight.yaml": SUITE, ".gitignore": ".deadweight/\n"}
+    )
+    go_program(ROOT / "tests" / "services" / "twin", root / "app")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "one")
+    git(root, "update-ref", "refs/remotes/origin/main", "main")
+    (root / "Dockerfile").write_text(DOCKERFILE + "ENV GZIP=no\n")
+    git(root, "commit", "-qam", "two")
+    return root
+
+
+@pytest.fixture
+def forge():
+    server = ForgeServer()
+    yield server
+    server.close()
+
+
+def shell(script: str, root: Path, env: dict[str, str]) -> int:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["bash", "-eo", "pipefail", "-c", script]
+    return subprocess.run(
+        command, cwd=root, env={**os.environ, **env, "PATH": path}, timeout=300, check=False
+    ).returncode
+
+
+def filled(text: str) -> str:
+    return re.sub(r"\$\{\{ (\S+) \}\}", lambda use: (DEFAULTS | PLACES)[use[1]], text)
+
+
+def told(server: ForgeServer) -> str:
+    (comment,) = server.comments.values()
+    return comment
+
+
+@pytest.mark.slow
+def test_each_step_of_the_action_runs_and_one_comment_tells_what_answers_otherwise(change, forge, tmp_path):
+    """Without the step that installs us: the release's tests do that."""
+    job = environment("github", forge.url, tmp_path)
+    steps = [step for step in ACTION["runs"]["steps"] if "run" in step and step["name"] != "Install"]
+    for _run in range(2):
+        for step in steps:
+            env = {name: filled(value) for name, value in step.get("env", {}).items()}
+            assert shell(filled(step["run"]), change / filled(step["working-directory"]), job | env) == 0, step["name"]
+    assert "content-encoding" in told(forge)
+
+
+@pytest.mark.slow
+def test_a_forks_job_writes_the_summary_instead(change, forge, tmp_path):
+    summary = tmp_path / "summary.md"
+    job = environment("github", forge.url, tmp_path, fork=True) | {
+        "GITHUB_TOKEN": "",
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+    assert shell("deadweight review --since origin/main --post github", change, job) == 0
+    assert (forge.comments, "content-encoding" in summary.read_text()) == ({}, True)
+
+
+@pytest.mark.slow
+def test_the_components_script_keeps_one_comment(change, forge, tmp_path):
+    job = environment("gitlab", forge.url, tmp_path) | {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main"}
+    _install, *script = COMPONENT["deadweight"]["script"]
+    inputs = {name: given["default"] for name, given in SPEC["spec"]["inputs"].items()}
+    lines = [re.sub(r"\$\[\[ inputs\.(\w+) \]\]", lambda use: inputs[use[1]], line) for line in script]
+    assert shell("\n".join(lines), change, job) == 0
+    assert "content-encoding" in told(forge)
+
+
+def test_the_schemas_of_both_forges_have_nothing_to_say(tmp_path):
+    """What actionlint reads is a workflow: its own test has the one that the documentation shows."""
+    plain = re.sub(r"\$\[\[ inputs\.\w+ \]\]", "x", yaml.safe_dump(COMPONENT))
+    files = {"action": ROOT / "action.yml", "gitlab": written(tmp_path, {"ci.yml": plain}) / "ci.yml"}
+    schemas = {"action": "vendor.github-actions", "gitlab": "vendor.gitlab-ci"}
+    for kind, file in files.items():
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schemas[kind], file]
+        assert subprocess.run(command, capture_output=True, text=True, timeout=60).returncode == 0, kind
