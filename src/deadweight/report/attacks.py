@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,16 +83,6 @@ def with_splits(variants: Mapping[str, VariantRecord]) -> dict[str, VariantRecor
     }
 
 
-def sums(report: Report, postures: Iterable[str]) -> dict[str, dict[str, HeldRecord | None]]:
-    """By variant and posture how many attacks are stopped, of those that the variants of its ladder share."""
-    stopped: dict[str, dict[str, HeldRecord | None]] = {name: {} for name in report.variants}
-    for posture, members in itertools.product(postures, by_ladder(report.variants).values()):
-        among = shared(members.values(), posture)
-        for name, record in members.items():
-            stopped[name][posture] = held(record, posture, among)
-    return stopped
-
-
 @dataclass(frozen=True)
 class Castle:
     """One attack on one variant over all postures.
@@ -149,6 +138,18 @@ def heading(report: Report, names: Sequence[str], index: int) -> str:
     ways = [(payload and payload.delivery) or "service" for payload in known]
     begins = index == 0 or ways[index] != ways[index - 1]
     return DELIVERIES[ways[index]] if begins and "breach" in ways else ""
+
+
+def by_outcome(report: Report, payload: str, postures: Sequence[str]) -> dict[Castle, list[str]]:
+    """The variants that were attacked, by what came of one attack: those that let it through first."""
+    found: dict[Castle, list[str]] = {}
+    for name, record in report.variants.items():
+        if record.attacks:
+            found.setdefault(replace(castle(record, payload, postures), walls=()), []).append(name)
+    return dict(sorted(found.items(), key=lambda item: TONES.index(item[0].tone)))
+
+
+TONES = ("succeeded", "crashed", "s3", "s2", "s1", "s0", "not_applicable", "not_measured")
 
 
 def outcome_words(cell: AttackRecord) -> str:

@@ -11,10 +11,9 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,16 +25,17 @@ from deadweight._log_excerpt import plain
 from deadweight._packages import images
 from deadweight.checks.scan.model import SEVERITIES
 from deadweight.records.evidence import Provenance
-from deadweight.report import attacks, figures
+from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison
-from deadweight.report.model import AttackRecord, CheckRecord, Finding, HistoryPoint, Report, VariantRecord
-from deadweight.report.table import COLUMNS, Ladder, ladders, size_of
-from deadweight.report.verdict import View, secret_words
+from deadweight.report.cves import Group, named
+from deadweight.report.model import AttackRecord, CheckRecord, HistoryPoint, Report, VariantRecord
+from deadweight.report.table import COLUMNS, DETAILS, details
+from deadweight.report.verdict import View, secret_words, secrets_label
 
 # How each figure of a report was got, in words, and the command that gets it anew.
 
-FIGURES = {"found": ("layers", "layers"), **{column.key: (column.task, column.origin) for column in COLUMNS[1:]}}
-"""By column its task and origin; ``found`` stands for all that the layer reader found."""
+FIGURES = {column.key: (column.task, column.origin) for column in (*COLUMNS[1:], *DETAILS)}
+"""By column its task and origin."""
 
 
 def provenance(name: str, record: VariantRecord) -> dict[str, tuple[str, str]]:
@@ -104,15 +104,29 @@ def short(text: str) -> str:
     return figures.cut(text, 300)
 
 
-def box(name: str, record: VariantRecord) -> tuple[list[tuple[str, str, str, str]], list[tuple[str, str]], list[str]]:
-    """The box of one variant: its checks (name, class of the page, outcome, reason), facts with their names, and commands."""
+@dataclass(frozen=True)
+class Box:
+    """One variant's: ``checks`` (name, class of the page, outcome, reason), ``figures`` (title, figure, how it was got, command) and
+    ``facts`` with their names."""
+
+    checks: list[tuple[str, str, str, str]]
+    figures: list[tuple[str, str, str, str]]
+    facts: list[tuple[str, str]]
+
+
+def box(name: str, record: VariantRecord, largest: int | None = None) -> Box:
     checks = [
         (check, TONES[result.status] if result.expected else "bad", _outcome(result), short(result.reason))
         for check, result in record.checks.items()
     ]
-    tasks = ["build", "verify", "layers", "scan", *(("attack", "harden") if record.attacks else ())]
-    facts = [(title, text) for title, text in _facts(record).items() if text]
-    return checks, facts, [command(task, name) for task in tasks]
+    how = provenance(name, record)
+    rows = [
+        (column.title, f"{cell.text} ({cell.badge})" if cell.badge else cell.text, *how[column.key])
+        for column, cell in details(name, record, largest)
+    ]
+    if record.layers:
+        rows.append(("Secrets", secrets_label(record), how["layers"][0], command("layers", name)))
+    return Box(checks, rows, [(title, text) for title, text in _facts(record).items() if text])
 
 
 def _outcome(result: CheckRecord) -> str:
@@ -145,7 +159,7 @@ def _facts(record: VariantRecord) -> dict[str, str]:
 #
 # Each kind has a budget in characters; what had to be left out is counted, and all of it is in ``report.json``.
 
-EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET, GOT_BUDGET = 55_000, 65_000, 60_000, 30_000, 60_000
+EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET = 55_000, 65_000, 60_000, 30_000
 EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110
 OUTCOMES = ("blocked", "succeeded", "not_applicable", "crashed", "not_measured")
 
@@ -165,27 +179,16 @@ class Texts:
         return self.places.get(text, 1)
 
 
-def page_data(report: Report, view: View, changed: Comparison | None) -> str:
-    """JSON that may stand in a ``<script>`` element: ``<`` is escaped. ``changed``: since an earlier one, by variant and column."""
-    marks = changed.cells if changed else {}
-    words = Texts(GOT_BUDGET)
-    got = {
-        name: {column: [words.add(text) for text in texts] for column, texts in provenance(name, record).items()}
-        for name, record in report.variants.items()
-    }
+def page_data(report: Report, view: View) -> str:
+    """JSON that may stand in a ``<script>`` element: ``<`` is escaped."""
     share = FILES_BUDGET // max(1, len(view.layers))
     document = {
         "variants": list(report.variants),
         "severities": SEVERITIES,
-        "got": got,
-        "words": list(words.places),
-        "changes": {name: {key: lines for key, (_, lines) in cells.items()} for name, cells in marks.items()},
         "attacks": _attacks(report, view),
-        "checks": _checks(report),
         "layers": {name: _layers(layers, share) for name, _, layers in view.layers},
-        "findings": _findings(report),
+        "findings": _findings(report, view.groups),
         "history": {name: [_point(entry.variants.get(name)) for entry in report.history] for name in report.variants},
-        "boxes": {name: box(name, record) for name, record in report.variants.items()},
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -199,10 +202,7 @@ def _attacks(report: Report, view: View) -> dict[str, Any]:
         for posture in view.postures:
             row = map(record.attacks.get(posture, {}).get, view.payloads)
             cells.setdefault(name, {})[posture] = [cell and _attack_cell(cell, texts) for cell in row]
-    known = map(report.payloads.get, view.payloads)
-    rows = [[attack.title, attack.gives, attack.reference, attack.technique] if attack else [] for attack in known]
-    words = {"told": rows, "texts": list(texts.places), "outcomes": OUTCOMES}
-    return {"postures": view.postures, "payloads": view.payloads, "cells": cells, **words}
+    return {"postures": view.postures, "cells": cells, "texts": list(texts.places), "outcomes": OUTCOMES}
 
 
 def _attack_cell(cell: AttackRecord, texts: Texts) -> list[int]:
@@ -273,41 +273,26 @@ def _layers(layers: images.LayersReport, room: int) -> dict[str, Any]:
     }
 
 
-def grouped(report: Report) -> list[tuple[Finding, tuple[int, ...], bool | None]]:
-    """Each vulnerability of each package once, with the variants that carry it (as numbers): reached first, then the gravest.
-
-    The last says whether any of those variants was seen to touch the package; None where nobody watched.
-    """
-    by_key: dict[tuple[str, str], tuple[Finding, dict[int, None], set[bool]]] = {}
-    for index, record in enumerate(report.variants.values()):
-        for finding in record.vulnerabilities.findings:
-            _, variants, reached = by_key.setdefault((finding.package, finding.id), (finding, {}, set()))
-            variants[index] = None
-            if finding.reachable is not None:
-                reached.add(finding.reachable)
-    rows = [(finding, tuple(who), True in seen if seen else None) for finding, who, seen in by_key.values()]
-    order = (True, None, False)
-    return sorted(
-        rows, key=lambda row: (order.index(row[2]), SEVERITIES.index(row[0].severity), row[0].package, row[0].id)
-    )
-
-
-def _findings(report: Report) -> dict[str, Any]:
+def _findings(report: Report, groups: Sequence[Group]) -> dict[str, Any]:
+    """Rows of package, id, severity, fix, whether it was reached, and title; the variants by package."""
     rows = [
         [
-            finding.package,
+            named(group.package, group.version),
             finding.id,
             SEVERITIES.index(finding.severity),
-            finding.version or "",
             finding.fixed_version or "",
-            {True: 1, False: 0, None: -1}[reached],
+            {True: 1, False: 0, None: -1}[finding.reachable],
             (finding.title or "")[:TITLE_LETTERS] + (f" (accepted: {finding.exception})" if finding.exception else ""),
-            variants,
         ]
-        for finding, variants, reached in grouped(report)
+        for group in groups
+        for finding in sorted(
+            group.findings, key=lambda one: (not one.reachable, SEVERITIES.index(one.severity), one.id)
+        )
     ]
     shown = fitting(rows, FINDINGS_BUDGET)
-    return {"rows": shown, "left_out": len(rows) - len(shown)}
+    places = list(report.variants)
+    within = {named(group.package, group.version): [places.index(name) for name in group.variants] for group in groups}
+    return {"rows": shown, "in": within, "left_out": len(rows) - len(shown)}
 
 
 def _point(point: HistoryPoint | None) -> list[Any] | None:
@@ -326,14 +311,7 @@ def fitting(rows: Sequence[Any], room: int) -> list[Any]:
     return [row for row, total in zip(rows, totals, strict=True) if total <= room]
 
 
-# The report's SVG charts: image sizes per ladder, and comparable build times on one axis.
-#
-# Both axes are logarithmic: one variant may be a hundredth of another, and both must be readable. So marks are dots, read by
-# position, not bars, read by length. The same values give the same bytes.
-
-LETTER = 7.6
-"""Pixels for a letter of the picture's size in the widest common font (DejaVu Sans): whoever opens it may have only that."""
-PLOT_WIDTH, GAP = 320, 10
+# The page.
 
 
 @functools.cache
@@ -342,89 +320,31 @@ def environment() -> Environment:
     files = PackageLoader("deadweight.report", "templates")
     made = Environment(loader=files, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     made.filters.update(FILTERS)
-    made.globals.update(castle=attacks.castle, heading=attacks.heading, severities=SEVERITIES, plot=PLOT_WIDTH, gap=GAP)
+    made.globals.update(
+        by_outcome=attacks.by_outcome, heading=attacks.heading, severities=SEVERITIES, named=named, figures=figures
+    )
     return made
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One line of a chart. ``also`` is somebody else's value, drawn as a hollow diamond."""
-
-    name: str
-    value: float | None
-    label: str
-    also: float | None = None
-    stand_in: bool = False
-
-
-def ladder_charts(report: Report) -> dict[str, Markup]:
-    """The pictures of those ladders that have one, by name."""
-    return {ladder.name: svg for ladder in ladders(report) if (svg := ladder_chart(ladder)) is not None}
+def pictures(view: View) -> dict[str, list[charts.Chart]]:
+    """The charts of each section: one for each ladder in which anything was measured."""
+    total = len(view.payloads)
+    made = {
+        "sizes": [charts.sizes(ladder, view.winners) for ladder in view.judged],
+        "findings": [charts.findings(ladder, view.winners) for ladder in view.judged] if view.scans else [],
+        "attacks": [charts.attacks(ladder, view.winners, total) for ladder in view.judged],
+        "starts": [charts.starts(ladder, view.winners) for ladder in view.judged],
+    }
+    return {key: [chart for chart in drawn if chart] for key, drawn in made.items()}
 
 
-def ladder_chart(ladder: Ladder) -> Markup | None:
-    """Uncompressed size of each variant, reference sizes as hollow diamonds with their value named.
-
-    None where nothing was measured, or all have one size: such a picture would say nothing.
-    """
-    sizes = {figures.size(size) for row in ladder.rows if (size := size_of(row.record))}
-    if not sizes or (len(sizes) == 1 and len(ladder.rows) > 1):
-        return None
-    rows = [_size_row(row.variant, row.record) for row in ladder.rows]
-    title = f"{ladder.title} ladder: image sizes on a logarithmic axis; the table below holds the figures"
-    return _chart(rows, title, "uncompressed size, logarithmic", lambda value: figures.size(int(value)))
+SCRIPTS = ("page.js", "table.js", "history.js", "attacks.js", "layers.js", "findings.js")
+GROUPS_SHOWN = 12
 
 
-def _size_row(name: str, record: VariantRecord) -> _Row:
-    size = size_of(record) or None
-    reference = (record.reference.size_bytes or None) if record.reference else None
-    label = figures.size(size) + (f", {figures.STAND_IN}" if record.stand_in and size is not None else "")
-    label += f" (reference {figures.size(reference)})" if reference else ""
-    return _Row(name, size, label, reference, record.stand_in)
-
-
-def build_chart(report: Report) -> Markup | None:
-    """Seconds of the builds that can be compared: each made from nothing, with the machine to itself. None below two of them."""
-    rows = [
-        _Row(name, build.seconds, figures.seconds(build.seconds))
-        for name, record in report.variants.items()
-        if (build := record.build) and build.comparable and build.seconds > 0
-    ]
-    title = "Build times of builds from nothing, each alone, on one logarithmic axis; the tables below hold the figures"
-    return _chart(rows, title, "seconds, logarithmic", lambda value: f"{value:g} s") if len(rows) > 1 else None
-
-
-def _chart(rows: Sequence[_Row], title: str, axis: str, tick: Callable[[float], str]) -> Markup:
-    left = _width(row.name for row in rows) + GAP
-    width = left + PLOT_WIDTH + _width(row.label for row in rows) + 2 * GAP
-    values = [value for row in rows for value in (row.value, row.also) if value]
-    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    last = max(last, first + 1)
-
-    def place(value: float | None) -> float | None:
-        return left + PLOT_WIDTH * (math.log10(value) - first) / (last - first) if value else None
-
-    ticks = [(place(10.0**power), tick(10.0**power)) for power in range(first, last + 1)]
-    picture = environment().get_template("chart.svg.j2")
-    svg = picture.render(title=title, axis=axis, rows=rows, place=place, ticks=ticks, left=left, width=width)
-    return Markup(svg)  # noqa: S704 - our own, texts escaped
-
-
-def _width(texts: Iterable[str]) -> float:
-    """Pixels that the longest of these texts may take."""
-    return max(map(len, texts), default=0) * LETTER
-
-
-# The page.
-
-SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js", "keys.js")
-GROUPS_WITHOUT_SCRIPT = 40
-
-
-def render_html(report: Report, pictures: Mapping[str, Markup] | None = None, changed: Comparison | None = None) -> str:
-    """``index.html`` of a report. ``pictures``: its ladders' charts where they are drawn already; ``changed``: since an earlier
-    report, to be marked."""
-    view = View(report, len(changed.regressions) if changed else 0)
+def render_html(report: Report, changed: Comparison | None = None) -> str:
+    """``index.html`` of a report. ``changed``: since an earlier report."""
+    view = View(report, changed.worse if changed else ())
     templates = environment()
     css = _asset(templates, "report.css")
     script = "\n".join(_asset(templates, name) for name in SCRIPTS)
@@ -432,13 +352,14 @@ def render_html(report: Report, pictures: Mapping[str, Markup] | None = None, ch
         report=report,
         view=view,
         since=changed,
-        groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
+        pictures=pictures(view),
+        evidence=_checks(report),
+        groups=view.groups[:GROUPS_SHOWN],
+        largest={row.variant: ladder.largest_bytes for ladder in view.ladders for row in ladder.rows},
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
-        data=Markup(page_data(report, view, changed)),  # noqa: S704 - JSON in which "<" is escaped
+        data=Markup(page_data(report, view)),  # noqa: S704 - JSON in which "<" is escaped
         policy=policy(css, script),
-        ladder_charts=ladder_charts(report) if pictures is None else pictures,
-        build_chart=build_chart(report),
     )
     return "\n".join(line.rstrip() for line in plain(html).splitlines() if line.strip()) + "\n"
 
@@ -465,12 +386,11 @@ def breakable(text: str) -> Markup:
 FILTERS: dict[str, Callable[..., Any]] = {
     **{name: getattr(figures, name) for name in ("size", "count", "plural", "when")},
     "secrets": secret_words,
-    "got": provenance_words,
     "breakable": breakable,
     "number": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),  # at most two places, without a needless zero
-    # without characters that XML cannot hold
-    "shown": lambda words: "".join(letter if letter.isprintable() else "\ufffd" for letter in words),
     "glued": lambda text: re.sub(r"(?<=\d) (?=%|[kMG]?B\b)", "\u00a0", text),  # a figure and its unit stay on one line
     "short": short,
     "box": box,
+    "secrets_label": secrets_label,
+    "command": lambda variant, task: command(task, variant),
 }

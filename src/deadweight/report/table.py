@@ -32,8 +32,8 @@ class Cell:
 @dataclass(frozen=True)
 class Column:
     """``make`` gets a variant and the size of its ladder's largest image. The lower ``rank``, the sooner it gets the room that a
-    terminal has. ``task`` gets its figure anew, for one variant; ``report`` stands for what is no measurement of ours, and
-    ``reference`` marks it. ``origin`` is whose provenance the figure has."""
+    terminal has. ``task`` gets its figure anew, for one variant; ``report`` stands for what is no measurement of ours.
+    ``origin`` is whose provenance the figure has."""
 
     key: str
     title: str
@@ -42,7 +42,6 @@ class Column:
     task: str
     origin: str = "image"
     numeric: bool = False
-    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,15 @@ def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
     return _unmeasured() if not value or not largest else Cell(figures.ratio(largest, value), largest / value)
 
 
-def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Reports of earlier versions know a Go version alone."""
+def runtime_words(record: VariantRecord) -> str:
+    """What runs the service (``Go 1.26``), empty if that is unknown. Reports of earlier versions know a Go version alone."""
     runtime = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
-    if not runtime:
-        return _unmeasured()
-    if runtime.name == _NONE:
-        return _unmeasured(_NONE)
-    return Cell(figures.runtime(runtime.name, runtime.version), f"{runtime.name} {runtime.version or ''}")
+    return figures.runtime(runtime.name, runtime.version) if runtime else ""
+
+
+def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    words = runtime_words(record)
+    return _unmeasured(words or figures.NOT_MEASURED) if words in ("", _NONE) else Cell(words, words)
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -227,10 +227,8 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     """The total, or which of the two other things it is; partial coverage is told with the number."""
     if scan.status == "not_covered":
         return _unmeasured("not covered")
-    if scan.status == "not_scanned" or (scan.total is None and scan.coverage.language != "not_covered"):
-        return _unmeasured("not scanned")
-    if scan.total is None:
-        return Cell(figures.NOTHING, None, "muted", badge=scan.coverage.lacks())
+    if scan.status == "not_scanned" or scan.total is None:
+        return Cell("not scanned", None, "muted", badge=scan.coverage.lacks(partly=False))
     return Cell(f"{scan.total:,}", scan.counted, badge=scan.coverage.lacks())
 
 
@@ -248,16 +246,11 @@ def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 
 
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another.
-
-    The badge also says what stops them: the image, the engine, and what hardening would stop besides.
-    """
+    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another."""
     split = record.attack_split
     if split is None:
         return _unmeasured() if record.attacks else _unmeasured(NOT_ATTACKED)
-    posture = "" if split.posture == "default" else f"{split.posture}; "
-    by = f"{posture}{split.by_image} + {split.by_engine} (+ {split.by_hardening})"
-    return Cell(str(split), split.stopped / split.of, badge=by)
+    return Cell(str(split), split.stopped / split.of, badge="" if split.posture == "default" else split.posture)
 
 
 def _reference(field: str, shown: Callable[[int | None], str]) -> Callable[..., Cell]:
@@ -266,22 +259,46 @@ def _reference(field: str, shown: Callable[[int | None], str]) -> Callable[..., 
 
 COLUMNS: tuple[Column, ...] = (
     Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name), 1, ""),
-    Column("checks", "Checks", _checks, 3, "verify"),
     Column("size", "Size", _figure(size_of, figures.size), 2, "layers", numeric=True),
-    Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report", numeric=True, reference=True),
-    Column("ratio", "Size ratio", _ratio, 7, "layers", numeric=True),
-    Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
-    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
-    Column("reach", "Reached / not used by the operations asked", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
-           numeric=True),
-    Column("reference_vulnerabilities", "Reference vuln.", _reference("vulnerabilities", figures.count), 15, "report",
-           numeric=True, reference=True),
-    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, 4, "attack", "attacks", numeric=True),
-    Column("startup", "Start-up", _startup, 8, "verify --check runs", "startup_seconds", numeric=True),
-    Column("build", "Build", _build, 9, "build --force", "build", numeric=True),
-    Column("user", "User", _user, 12, "layers"),
+    Column("vulnerabilities", "CVEs", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
+    Column("attacks", "Attacks stopped", _attacks, 4, "attack", "attacks", numeric=True),
+    Column("startup", "Start-up", _startup, 6, "verify --check runs", "startup_seconds", numeric=True),
+    Column("build", "Build", _build, 7, "build --force", "build", numeric=True),
+    Column("user", "User", _user, 8, "layers"),
+    Column("checks", "Checks", _checks, 3, "verify"),
+)
+"""Those that a decision needs: the first table that people see."""
+BRIEF = ("variant", "size", "vulnerabilities", "attacks", "startup", "checks")
+"""Those of a comment, which is narrower."""
+DETAILS: tuple[Column, ...] = (
+    Column(
+        "reach",
+        "CVEs reached / not used by the operations asked",
+        _reach,
+        6,
+        "verify --check vulnerabilities",
+        "vulnerabilities",
+    ),
+    Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers"),
+    Column("ratio", "Size ratio to the largest", _ratio, 7, "layers"),
+    Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report"),
+    Column("reference_vulnerabilities", "Reference CVEs", _reference("vulnerabilities", figures.count), 15, "report"),
     Column("base", "Base", _base, 11, "build --force", "build"),
     Column("runtime", "Runtime", _runtime, 16, "layers"),
-    Column("layers", "Layers", _figure(layer_count, figures.count), 14, "layers", numeric=True),
-    Column("builder", "Builder", lambda _name, record, _: Cell(record.builder, record.builder), 17, "build --force", "build"),
-)  # fmt: skip
+    Column("layers", "Layers", _figure(layer_count, figures.count), 14, "layers"),
+    Column(
+        "builder",
+        "Builder",
+        lambda _name, record, _: Cell(record.builder, record.builder),
+        17,
+        "build --force",
+        "build",
+    ),
+)
+"""The others: they stand in each variant's own box."""
+
+
+def details(name: str, record: VariantRecord, largest: int | None) -> list[tuple[Column, Cell]]:
+    """All figures of a variant that there are, or could be: those of the table first."""
+    cells = ((column, column.make(name, record, largest)) for column in (*COLUMNS[1:], *DETAILS))
+    return [(column, cell) for column, cell in cells if cell.text not in _ABSENT]

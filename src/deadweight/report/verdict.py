@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,17 @@ from typing import Literal
 from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.report import attacks, figures
-from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import Ladder, is_root, ladders, size_of, startup_differs
+from deadweight.report.cves import groups, one_change
+from deadweight.report.model import AttackSplit, CheckRecord, Report, VariantRecord
+from deadweight.report.table import (
+    Ladder,
+    compressed_of,
+    is_root,
+    ladders,
+    size_of,
+    startup_differs,
+    vulnerabilities_cell,
+)
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -19,15 +29,59 @@ RIVALS_TOLD = 2
 
 
 @dataclass(frozen=True)
+class Point:
+    """One thing that failed, is worse or is not known: ``check`` is ``build`` if there is no image of what the suite asks for now.
+    ``next`` is the command that follows."""
+
+    variant: str
+    check: str
+    reason: str
+    word: str = "FAILED"
+
+    def __str__(self) -> str:
+        return f"{self.variant}/{self.check}: {self.reason}"
+
+    @property
+    def next(self) -> str:
+        """The command to run once it is mended."""
+        task = "build" if self.check == "build" or self.word != "FAILED" else "verify"
+        return f"invoke {task} --variant {shlex.quote(self.variant)}"
+
+
+@dataclass(frozen=True)
 class Finding:
-    """``winner`` is None where nothing can be shipped; ``text`` says why then. ``head`` stands before it: ``Ship``, with the ladder
-    where there is more than one. ``unknown`` are the winner's checks without a result."""
+    """What to ship of a ladder. ``winner`` is None if nothing can be shipped; ``why`` says why then. ``head`` stands before it:
+    ``Ship``, with the ladder if there is more than one. ``unknown`` are the winner's checks without a result, ``doubts`` what else
+    is not known of it; ``figures`` are its size, findings and attacks, each with what it counts; ``next`` is what to do, with the
+    command."""
 
     ladder: str
     winner: str | None
-    text: str
+    why: str
     head: str = "Ship"
     unknown: tuple[str, ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+    next: tuple[str, str] = ("", "")
+    doubts: tuple[str, ...] = ()
+    stand_ins: str = ""
+    title: str = ""
+
+    @property
+    def action(self) -> str:
+        """``head`` without the ladder."""
+        return self.head.partition(" (")[0]
+
+    @property
+    def text(self) -> str:
+        """In one sentence."""
+        if self.winner is None:
+            return self.why
+        unknown = (
+            f"; its {', '.join(self.unknown)} {'is' if len(self.unknown) == 1 else 'are'} not known"
+            if self.unknown
+            else ""
+        )
+        return f"{self.winner} ({self.figures[0][0]}) {self.why}{unknown}{self.stand_ins}."
 
 
 @dataclass(frozen=True)
@@ -39,17 +93,18 @@ class _Figure:
     but: Callable[[VariantRecord], str]
 
 
-def findings(report: Report) -> tuple[Finding, ...]:
+def findings(report: Report, worse: Sequence[Point] = ()) -> tuple[Finding, ...]:
     """One for each ladder in which variants can be compared: ladders of samples that are meant to fail are a story of their own."""
     judged = [
-        (ladder, finding)
-        for ladder in ladders(report)
-        if not any(_fails_as_meant(check) for row in ladder.rows for check in row.record.checks.values())
-        if (finding := _finding(ladder)) is not None
+        finding for ladder in ladders(report) if not meant_to_fail(ladder) and (finding := _finding(ladder, worse))
     ]
     if len(judged) == 1:
-        return (judged[0][1],)
-    return tuple(replace(finding, head=f"{finding.head} ({ladder.title})") for ladder, finding in judged)
+        return tuple(judged)
+    return tuple(replace(finding, head=f"{finding.head} ({finding.title})") for finding in judged)
+
+
+def meant_to_fail(ladder: Ladder) -> bool:
+    return any(_fails_as_meant(check) for row in ladder.rows for check in row.record.checks.values())
 
 
 def _fails_as_meant(check: CheckRecord) -> bool:
@@ -62,24 +117,106 @@ def _fit(record: VariantRecord) -> bool:
     return built and all(check.expected for check in record.checks.values()) and bool(size_of(record))
 
 
-def _finding(ladder: Ladder) -> Finding | None:
+def _finding(ladder: Ladder, worse: Sequence[Point]) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner")
+        why = wording("report.nothing_to_ship")
+        none = Finding(
+            ladder.name,
+            None,
+            why,
+            "No winner",
+            next=(wording("report.build_first"), "invoke build"),
+            title=ladder.title,
+        )
         return none if any(record.build for record in records.values()) else None
     if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
     measures = [figure for figure in FIGURES if any(figure.of(record) is not None for record in able.values())]
     ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
     winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
-    unknown = tuple(name for name, check in able[winner].checks.items() if check.status == "not_measured")
-    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}"
-    if unknown:  # then it is recommended with that said
-        text += f"; its {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
-    if resting := sum(record.stand_in for record in records.values()):
-        text += f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins"
-    return Finding(ladder.name, winner, f"{text}.", unknown=unknown)
+    own = able[winner]
+    unknown = _unknown(own)
+    resting = sum(record.stand_in for record in records.values())
+    regressions = [point for point in worse if point.variant == winner]
+    unsure = [name for name, record in able.items() if name != winner and _unknown(record)]
+    head = (
+        "Verify, then ship" if unknown else "Review, then ship" if regressions else "So far, ship" if unsure else "Ship"
+    )
+    return Finding(
+        ladder.name, winner, _against(winner, records) + _rivals(winner, able, measures) + _out(records), head, unknown, _figures(own),
+        _next(winner, records, unsure, regressions), tuple(_doubts(own, unsure)),
+        f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins" if resting else "",
+        ladder.title,
+    )  # fmt: skip
+
+
+def _unknown(record: VariantRecord) -> tuple[str, ...]:
+    return tuple(name for name, check in record.checks.items() if check.status == "not_measured")
+
+
+def _out(records: Mapping[str, VariantRecord]) -> str:
+    """Which variants cannot be recommended, whatever their figures."""
+    wrong = {
+        name: [check for check, result in record.checks.items() if not result.expected]
+        for name, record in records.items()
+    }
+    wrong |= {name: ["build"] for name, record in records.items() if record.failed}
+    clauses = [f"{name} is out ({figures.listed(checks)} failed)" for name, checks in wrong.items() if checks]
+    return "".join(f"; {clause}" for clause in clauses[:RIVALS_TOLD])
+
+
+def _figures(record: VariantRecord) -> tuple[tuple[str, str], ...]:
+    """The three that a decision rests on, each with what it counts. No count stands where nothing was scanned or attacked."""
+    scan, split, packed = vulnerabilities_cell(record.vulnerabilities), record.attack_split, compressed_of(record)
+    size = (figures.size(size_of(record)), f"unpacked, {figures.size(packed)} to pull" if packed else "unpacked")
+    cves = (scan.text, f"CVEs ({scan.badge})" if scan.badge else "CVEs")
+    if split is None:
+        return size, cves, ("not attacked", "attacks")
+    return size, cves, (f"{split.stopped} of {split.of}", f"attacks stopped {_in(split)}")
+
+
+def _next(
+    winner: str, ladder: Mapping[str, VariantRecord], unsure: Sequence[str], worse: Sequence[Point]
+) -> tuple[str, str]:
+    """The one thing to do next, and its command: what makes the choice certain before what makes the image better."""
+    own, here = ladder[winner], f"--variant {shlex.quote(winner)}"
+    if unknown := _unknown(own):
+        return wording("report.verify_first", checks=figures.listed(unknown)), f"invoke verify {here}"
+    if worse:
+        return wording("report.undo", change=worse[0].reason), f"invoke build {here}"
+    if unsure:
+        return wording("report.verify_others", variants=figures.listed(unsure)), "invoke verify"
+    if change := one_change(winner, ladder):
+        return change, f"invoke build {here}"
+    if own.vulnerabilities.status == "not_scanned":
+        return wording("report.scan_first"), f"invoke scan {here}"
+    if own.attack_split and own.attack_split.by_hardening:
+        return wording("report.harden", count=own.attack_split.by_hardening), f"invoke harden {here}"
+    return wording("report.push"), f"invoke push {here} --to REGISTRY/NAME"
+
+
+def _doubts(record: VariantRecord, unsure: Sequence[str]) -> Iterator[str]:
+    """What is not known of a variant, and which others may be better."""
+    scan, split = record.vulnerabilities, record.attack_split
+    if unknown := [f"{name} ({record.checks[name].word})" for name in _unknown(record)]:
+        yield wording("report.unknown_checks", checks=", ".join(unknown))
+    if unsure:
+        yield wording("report.unknown_others", variants=figures.listed(unsure))
+    if scan.status == "scanned" and (lacks := scan.coverage.lacks()):
+        yield wording("report.covers", lacks=lacks)
+    if scan.total and not _graded(record):
+        yield wording("report.no_severity", count=figures.plural(scan.total or 0, "CVE"))
+    if split and split.unknown:
+        yield f"{figures.plural(split.unknown, 'attack')}: not measured when hardened"
+    if record.stand_in:
+        yield wording("report.stand_in_base")
+
+
+def _graded(record: VariantRecord) -> bool:
+    """Whether the database grades anything that it found: else a gate on a severity can never fail."""
+    return any(count for severity, count in record.vulnerabilities.by_severity.items() if severity != "unknown")
 
 
 def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
@@ -93,20 +230,21 @@ def _against(winner: str, records: dict[str, VariantRecord]) -> str:
     """What the winner has over the largest of its ladder."""
     own = records[winner]
     largest = max(records, key=lambda name: size_of(records[name]) or 0)
-    size, ratio = _size(own), _smaller(size_of(records[largest]) or 0, size_of(own) or 1)
-    parts = [f"({size}) is {ratio} than {largest}"]
+    parts = [f"is {_smaller(size_of(records[largest]) or 0, size_of(own) or 1)} than {largest}"]
     if largest == winner:
-        parts = [f"has the best figures at {size}, though it is the largest"]
+        parts = ["has the best figures, though it is the largest"]
     few, many = own.vulnerabilities, records[largest].vulnerabilities
     if few.status == "scanned":
         compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
-        lacks = few.coverage.lacks(partly=few.total is None)
-        instead = f" (not {many.total:,})" if compared else ""
-        parts.append(_carries(own) + (f" ({lacks})" if lacks else "") + instead)
+        lacks = f" ({missing})" if few.total is not None and (missing := few.coverage.lacks(partly=False)) else ""
+        parts.append(_carries(own) + lacks + (f" (not {many.total:,})" if compared else ""))
     if split := own.attack_split:
-        where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
-        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
+        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} {_in(split)}")
     return figures.listed(parts)
+
+
+def _in(split: AttackSplit) -> str:
+    return "in a plain container" if split.posture == "default" else f"in posture {split.posture}"
 
 
 def _smaller(large: int, small: int) -> str:
@@ -139,7 +277,7 @@ def _less(one: float | None, other: float | None) -> bool:
 
 def _carries(record: VariantRecord) -> str:
     total = record.vulnerabilities.total
-    return f"carries {figures.NOTHING} findings" if total is None else f"carries {figures.plural(total, 'finding')}"
+    return "was not scanned for CVEs" if total is None else f"carries {figures.plural(total, 'CVE')}"
 
 
 TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
@@ -181,18 +319,6 @@ STAND_IN_PAGE = "docs/how-to/sources.md"
 
 
 @dataclass(frozen=True)
-class Point:
-    """One thing that failed or is not known: ``check`` is ``build`` where there is no image of what the suite asks for now."""
-
-    variant: str
-    check: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.variant}/{self.check}: {self.reason}"
-
-
-@dataclass(frozen=True)
 class Gap:
     """What is not known, by why (``word``): ``stale``, ``not run``, ``not measured``, ``not built``, ``unproven``. ``text``: of
     which, and what to run."""
@@ -216,12 +342,13 @@ class Verdict:
     stand_ins: str
 
 
-def verdict(report: Report, worse: int = 0) -> Verdict:
-    """All of it, for any report. ``worse``: the number of regressions since an earlier one, which fail too."""
+def verdict(report: Report, worse: Sequence[Point] = ()) -> Verdict:
+    """All of it, for any report. ``worse``: the regressions since an earlier one, which fail too."""
     failures, gaps = tuple(_failures(report)), tuple(_gaps(report))
-    title, stories = _title(report, failures, gaps, worse), tuple(_stories(report))
+    title, stories = _title(report, failures, gaps, len(worse)), tuple(_stories(report))
     status: Literal["pass", "gaps", "fail"] = "fail" if failures or worse else "gaps" if gaps else "pass"
-    return Verdict(status, title, _counts(report), failures, gaps, findings(report), stories, stand_ins(report))
+    chosen = findings(report, worse)
+    return Verdict(status, title, _counts(report), (*failures, *worse), gaps, chosen, stories, stand_ins(report))
 
 
 def _failures(report: Report) -> Iterator[Point]:
@@ -351,12 +478,14 @@ HISTORY_COLUMNS = 6
 
 
 class View:
-    """A report, ready to be put into words. Sections without evidence are empty and not shown."""
+    """A report, ready to be put into words and pictures. Sections without evidence are empty and not shown; ladders of samples that
+    are meant to fail stand last."""
 
-    def __init__(self, report: Report, worse: int = 0) -> None:
+    def __init__(self, report: Report, worse: Sequence[Point] = ()) -> None:
         variants = report.variants
-        scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
-        self.ladders = ladders(report)
+        self.ladders = tuple(sorted(ladders(report), key=meant_to_fail))
+        self.judged = tuple(ladder for ladder in self.ladders if not meant_to_fail(ladder))
+        self.samples = self.ladders[len(self.judged) :]
         self.sources = tuple(dict.fromkeys(record.reference.source for record in variants.values() if record.reference))
         self.build_note = _build_note(report)
         self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
@@ -374,8 +503,10 @@ class View:
         self.postures = attacks.main_postures(report)
         self.payloads = attacks.payloads(report)
         self.attack_notes = shared_notes({name: record.attack_notes for name, record in variants.items()})
-        self.sums = attacks.sums(report, self.postures)
-        self.scans = tuple(variants.items()) if scanned else ()
+        scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
+        self.scans = {row.variant: row.record for ladder in self.judged for row in ladder.rows} if scanned else {}
+        self.groups = groups(self.scans)
+        self.ungraded = bool(self.groups) and not any(map(_graded, self.scans.values()))
         self.history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
 
 
@@ -436,6 +567,23 @@ def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
             about.setdefault(note, []).append(variant)
     every = sum(map(bool, notes.values()))
     return tuple(f"{'all' if len(names) == every > 1 else ', '.join(names)}: {note}" for note, names in about.items())
+
+
+def secrets_label(record: VariantRecord) -> str:
+    """One figure for an image's secrets: ``2 found``, or ``6 accepted`` if its check passes with them, and guesses apart."""
+    layers, check = record.layers, record.checks.get("layers")
+    if layers is None:
+        return figures.NOT_MEASURED
+    every: list[images.SecretMark | images.SecretFinding] = [*layers.secrets]
+    every += (mark for file in layers.hidden for mark in file.secrets)
+    accepted = check is not None and check.status == "pass"
+    listed = sum(mark.allowed is not None for mark in every)
+    counts = {
+        "found": 0 if accepted else layers.counted_secrets,
+        "accepted": listed + accepted * layers.counted_secrets,
+    }
+    counts["low confidence"] = sum(mark.allowed is None and mark.confidence == "low" for mark in every)
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "none"
 
 
 def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding], none: str = "none") -> str:

@@ -1,20 +1,18 @@
-// Vulnerabilities by package, then by id; reached ones first. A package's rows are made when it is opened.
+// Every finding by package: those with most first. A package's rows are made when it is opened.
 drawers.findings = (place) => {
-  const { rows, left_out: leftOut } = data.findings;
+  const { rows, in: within, left_out: leftOut } = data.findings;
   const packages = new Map();
   for (const row of rows) packages.set(row[0], [...(packages.get(row[0]) ?? []), row]);
-  const reach = (value) => ({ 1: "reached", 0: "not used by the operations asked" })[value] ?? "not watched";
+  const reach = (value) => ({ 1: "used", 0: "not used by the operations asked" })[value] ?? "not watched";
   const list = make("div");
   const one = ([name, found]) => {
     const worst = data.severities[Math.min(...found.map((row) => row[2]))];
-    const reached = Math.max(...found.map((row) => row[5]));
-    const box = make("details", {}, make("summary", {}, make("strong", {}, name), ` ${plural(found.length, "finding")}, worst ${worst}, ${reach(reached)}`));
+    const who = within[name].map((index) => data.variants[index]).join(", ");
+    const box = make("details", {}, make("summary", {}, make("strong", {}, name), ` ${plural(found.length, "CVE")}, worst ${worst}, ${reach(Math.max(...found.map((row) => row[4])))}`));
     box.addEventListener("toggle", () => {
       if (!box.open || box.children.length > 1) return;
-      box.append(tableOf(`Findings in ${name}`, ["Id", "Severity", "Installed", "Fixed in", "Reached", "In", "What"], found.map(([, id, severity, version, fixed, reached, title, who]) => [
-        make("code", {}, id),
-        ...[data.severities[severity], version, fixed || "no fix", reach(reached), who.map((index) => data.variants[index]).join(", "), title].map((text) => make("td", { class: "wrap" }, text)),
-      ])));
+      box.append(make("p", { class: "note" }, `In ${who}`), make("ul", {}, ...found.map(([, id, severity, fixed, reached, title]) =>
+        make("li", {}, make("code", {}, id), `, ${data.severities[severity]}, ${fixed ? `fixed in ${fixed}` : "no fix"}, ${reach(reached)}${title ? `: ${title}` : ""}`))));
     });
     return box;
   };
@@ -28,5 +26,5 @@ drawers.findings = (place) => {
   search.addEventListener("input", show);
   show();
   place.append(search, list);
-  if (leftOut) place.append(make("p", { class: "note" }, `${plural(leftOut, "more finding")}, the least grave, in report.json.`));
+  if (leftOut) place.append(make("p", { class: "note" }, `${plural(leftOut, "more CVE")} in report.json.`));
 };

@@ -85,7 +85,7 @@ const branch = (node, depth = 0) => {
   box.addEventListener("toggle", () => box.open && box.children.length === 1 && box.append(make("ul", {}, ...node.children.map((each) => branch(each, depth + 1)))));
   return make("li", {}, box);
 };
-drawers.layers = (place, variant) => {
+drawers.layers = (place, { dataset: { variant } }) => {
   const found = data.layers[variant];
   const top = layerTree(found);
   const crumbs = make("div", { class: "crumbs" });
