@@ -89,12 +89,11 @@ class Castle:
 
     ``since`` is the laxest posture that stops it, ``never`` where each one lets it through; or ``n/a``, ``crash`` and an en dash
     (not measured). ``tone`` is its class on the page: ``s0`` (stopped in the laxest) to ``s3``, ``succeeded``, ``crashed``,
-    ``not_applicable``, ``not_measured``. ``walls`` are those of that posture that stop it alone.
+    ``not_applicable``, ``not_measured``.
     """
 
     since: str
     tone: str
-    walls: tuple[str, ...] = ()
 
 
 def main_postures(report: Report) -> tuple[str, ...]:
@@ -116,7 +115,7 @@ def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Cast
     cells = {name: cell for name in postures if (cell := record.attacks.get(name, {}).get(payload)) is not None}
     for index, (name, cell) in enumerate(cells.items()):
         if cell.outcome == "blocked":
-            return Castle(name, f"s{min(index, 3)}", cell.walls)
+            return Castle(name, f"s{min(index, 3)}")
     outcomes = {cell.outcome for cell in cells.values()}
     tone = next((tone for tone in UNSTOPPED if tone in outcomes), "not_measured")
     return Castle(UNSTOPPED.get(tone, figures.NOTHING), tone)
@@ -145,7 +144,7 @@ def by_outcome(report: Report, payload: str, postures: Sequence[str]) -> dict[Ca
     found: dict[Castle, list[str]] = {}
     for name, record in report.variants.items():
         if record.attacks:
-            found.setdefault(replace(castle(record, payload, postures), walls=()), []).append(name)
+            found.setdefault(castle(record, payload, postures), []).append(name)
     return dict(sorted(found.items(), key=lambda item: TONES.index(item[0].tone)))
 
 

@@ -11,11 +11,13 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.model import VariantRecord
-from deadweight.report.table import Ladder, runtime_words, size_of
+from deadweight.report.table import Ladder, Row, runtime_words, size_of, vulnerabilities_cell
+from deadweight.report.verdict import View
 
 WIDTH = 40
 """Letters of a whole axis."""
@@ -47,7 +49,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """``most`` is the end of the axis; ``none`` if no bar has a figure."""
+    """``most`` is the end of the axis."""
 
     title: str
     bars: tuple[Bar, ...]
@@ -56,10 +58,6 @@ class Chart:
     @property
     def legend(self) -> dict[str, tuple[str, str]]:
         return {kind: KINDS[kind] for kind in KINDS if any(bar.parts.get(kind) for bar in self.bars)}
-
-    @property
-    def cuts(self) -> bool:
-        return any(map(self.cut, self.bars))
 
     def cut(self, bar: Bar) -> bool:
         return sum(bar.parts.values()) > self.most
@@ -95,33 +93,29 @@ class Chart:
         return " ".join(filter(None, (line + "»" * self.cut(bar), bar.label)))
 
 
-def sizes(ladder: Ladder, winners: Mapping[str, str]) -> Chart | None:
+def pictures(view: View) -> dict[str, list[Chart]]:
+    """The charts of each section: one for each ladder in which anything was measured."""
+    kinds = {"sizes": _sizes, "findings": _findings, "attacks": _attacks, "starts": _starts}
+    made = {key: [draw(ladder, view) for ladder in view.judged] for key, draw in kinds.items()}
+    return {key: [chart for chart in drawn if chart] for key, drawn in made.items()}
+
+
+def _bar(view: View, row: Row, label: str, **more: Any) -> Bar:
+    return Bar(row.variant, label, mark=view.winners.get(row.variant, ""), **more)
+
+
+def _sizes(ladder: Ladder, view: View) -> Chart | None:
     """Uncompressed bytes of each variant, by what they are; None if nothing was measured, or all have one size."""
     known = sorted(size for row in ladder.rows if (size := size_of(row.record)))
     if not known or (len({figures.size(size) for size in known}) == 1 and len(ladder.rows) > 1):
         return None
-    usual = [size for size in known if size <= OUTLIER * statistics.median(known)] or known
-    bars = [
-        Bar(
-            row.variant,
-            _size_words(row.record),
-            contents(row.record),
-            mark=winners.get(row.variant, ""),
-            note=_made_of(row.record),
-        )
-        for row in sorted(ladder.rows, key=lambda row: size_of(row.record) or float("inf"))
-    ]
-    return Chart(ladder.title, tuple(bars), max(usual))
-
-
-def _size_words(record: VariantRecord) -> str:
-    size, reference = size_of(record), record.reference and record.reference.size_bytes
-    return figures.size(size) + (f" (reference {figures.size(reference)})" if reference else "")
-
-
-def _made_of(record: VariantRecord) -> str:
-    base = f"on {short(record.base.reference)}" if record.base else ""
-    return ", ".join(filter(None, (base, runtime_words(record))))
+    bars = []
+    for row in sorted(ladder.rows, key=lambda row: size_of(row.record) or float("inf")):
+        base, reference = row.record.base, row.record.reference and row.record.reference.size_bytes
+        label = figures.size(size_of(row.record)) + (f" (reference {figures.size(reference)})" if reference else "")
+        note = ", ".join(filter(None, (f"on {short(base.reference)}" if base else "", runtime_words(row.record))))
+        bars.append(_bar(view, row, label, parts=contents(row.record), note=note))
+    return Chart(ladder.title, tuple(bars), max(size for size in known if size <= OUTLIER * statistics.median(known)))
 
 
 _INSTALLS = re.compile(r"\b(apt-get|apt|apk|dnf|microdnf|yum|zypper)\b.*\b(install|add)\b")
@@ -133,8 +127,8 @@ def contents(record: VariantRecord) -> dict[str, float]:
     """Bytes of an image by what they are, as far as the evidence tells: nothing if its size is unknown.
 
     The lowest layer is the base's, unless the variant has none; so are those that say so. A layer that installs packages holds
-    packages, and any other the application; the folder of a language's runtime is taken out of its layer. An image of packages alone
-    (apko) has no layers to tell them apart: there the application is what the packages of its language weigh.
+    packages, and any other the application; the folder of a language's runtime is taken out of its layer. An image of packages
+    alone (apko) has no layers to tell them apart: there the application is what the packages of its language weigh.
     """
     size, layers = size_of(record), record.image.layers if record.image else ()
     if not size:
@@ -158,58 +152,45 @@ def contents(record: VariantRecord) -> dict[str, float]:
     return parts if layers else {"app": float(size)}
 
 
-def attacks(ladder: Ladder, winners: Mapping[str, str], total: int) -> Chart | None:
-    """What stops the attacks, of all ``total`` that were tried on any variant: each bar is as long as the others."""
-    bars = []
+def _attacks(ladder: Ladder, view: View) -> Chart | None:
+    """What stops the attacks, of all that were tried on any variant: each bar is as long as the others."""
+    total, bars = len(view.payloads), []
     for row in ladder.rows:
         if split := row.record.attack_split:
             parts = {"image": split.by_image, "engine": split.by_engine, "hardening": split.by_hardening}
             parts |= {"never": split.got_through, "unmeasured": total - split.of + split.unknown}
-            bars.append(Bar(row.variant, f"{split} stopped", parts, mark=winners.get(row.variant, "")))
-    return (
-        Chart(ladder.title, tuple(sorted(bars, key=lambda bar: -bar.parts["image"] - bar.parts["engine"])), total)
-        if bars
-        else None
-    )
+            bars.append(_bar(view, row, f"{split} stopped", parts=parts))
+    bars.sort(key=lambda bar: -bar.parts["image"] - bar.parts["engine"])
+    return Chart(ladder.title, tuple(bars), total) if bars else None
 
 
-def findings(ladder: Ladder, winners: Mapping[str, str]) -> Chart | None:
+def _findings(ladder: Ladder, view: View) -> Chart | None:
     """Distinct findings of each variant; those that were not scanned have words and no bar."""
-    keys = [column.key for column in ladder.columns]
-    if "vulnerabilities" not in keys:
-        return None
-    key = keys.index("vulnerabilities")
-    totals = {row.variant: row.record.vulnerabilities.total for row in ladder.rows}
-    bars = [
-        Bar(row.variant, " ".join(filter(None, (row.cells[key].text, row.cells[key].badge and f"({row.cells[key].badge})"))),
-            {"found": float(totals[row.variant] or 0)}, mark=winners.get(row.variant, ""))
-        for row in sorted(ladder.rows, key=lambda row: (totals[row.variant] is None, totals[row.variant] or 0))
-    ]  # fmt: skip
-    return Chart(ladder.title, tuple(bars), max((total or 0 for total in totals.values()), default=0) or 1)
+    bars = []
+    for row in ladder.rows if view.scans else ():
+        cell, total = vulnerabilities_cell(row.record.vulnerabilities), row.record.vulnerabilities.total
+        label = f"{cell.text} ({cell.badge})" if cell.badge else cell.text
+        bars.append(_bar(view, row, label, parts={} if total is None else {"found": total}))
+    bars.sort(key=lambda bar: bar.parts.get("found", float("inf")))
+    return Chart(ladder.title, tuple(bars), max(bar.parts.get("found", 0) for bar in bars)) if bars else None
 
 
-def starts(ladder: Ladder, winners: Mapping[str, str]) -> Chart | None:
+def _starts(ladder: Ladder, view: View) -> Chart | None:
     """Each start of each variant as a dot, from zero."""
-    timed = [row for row in ladder.rows if row.record.startup_seconds]
+    timed = [(seconds, row) for row in ladder.rows if (seconds := row.record.startup_seconds)]
     bars = [
-        Bar(
-            row.variant,
-            figures.seconds(row.record.startup_seconds),
-            dots=row.record.startup_samples or (row.record.startup_seconds or 0,),
-            mark=winners.get(row.variant, ""),
-        )
-        for row in sorted(timed, key=lambda row: row.record.startup_seconds or 0)
+        _bar(view, row, figures.seconds(median), dots=row.record.startup_samples or (median,))
+        for median, row in sorted(timed, key=lambda pair: pair[0])
     ]
     return Chart(ladder.title, tuple(bars), max(max(bar.dots) for bar in bars)) if bars else None
 
 
-def changed(sizes_of: Sequence[tuple[str, int, int]], most: int) -> Chart:
+def changed(sizes: Sequence[tuple[str, int, int]], most: int) -> Chart:
     """Sizes before and now, those that changed most first."""
-    chosen = sorted(sizes_of, key=lambda size: -abs(size[2] - size[1]))[:most]
-    pairs = [((name, "before", before), ("", "now", now)) for name, before, now in chosen]
-    bars = [
-        Bar(f"{name}  {word}" if name else word, figures.size(size), {word: size})
-        for pair in pairs
-        for name, word, size in pair
-    ]
-    return Chart("", tuple(bars), max((sum(bar.parts.values()) for bar in bars), default=0) or 1)
+    bars = []
+    for name, before, now in sorted(sizes, key=lambda size: -abs(size[2] - size[1]))[:most]:
+        bars += [
+            Bar(f"{name}, before", figures.size(before), {"before": before}),
+            Bar("now", figures.size(now), {"now": now}),
+        ]
+    return Chart("", tuple(bars), max((value for bar in bars for value in bar.parts.values()), default=1))

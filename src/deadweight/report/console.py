@@ -34,7 +34,7 @@ def print_comparison(report: Report, console: Console) -> None:
     console.print()
     for ladder in view.ladders:
         (_table if console.is_terminal else _plain)(ladder, console, view.winners)
-    notes = [view.build_note, *view.figure_notes]
+    notes = [*view.figure_notes]
     if view.verdict.stand_ins:
         notes.append(f"{STAND_IN_MARK if console.is_terminal else ''} Stand-ins: {view.verdict.stand_ins}".lstrip())
     for name, record in report.variants.items():

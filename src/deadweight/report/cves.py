@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight._errors import wording
@@ -38,6 +38,11 @@ class Group:
     fixed: int
 
     @property
+    def ordered(self) -> list[Finding]:
+        """Those in what the service was seen to use first, then the gravest."""
+        return sorted(self.findings, key=lambda one: (not one.reachable, SEVERITIES.index(one.severity), one.id))
+
+    @property
     def worst(self) -> Severity:
         return min((finding.severity for finding in self.findings), key=SEVERITIES.index)
 
@@ -63,25 +68,18 @@ def groups(records: Mapping[str, VariantRecord]) -> tuple[Group, ...]:
     return tuple(sorted(rows, key=lambda group: (-len(group.findings), group.package, group.version or "")))
 
 
-def _fix(findings: Iterable[Finding]) -> tuple[str | None, int]:
+def _fix(findings: Sequence[Finding]) -> tuple[str | None, int]:
     """The lowest version that fixes most of these, and how many. A version fixes a finding if it is not older than the fix of its
     own branch (1.26.9 of ``1.25.3, 1.26.9``), or than all of them."""
-    lists = [[_numbers(version) for version in (finding.fixed_version or "").split(",")] for finding in findings]
-    words = {
-        _numbers(text): text.strip()
-        for finding in findings
-        for text in (finding.fixed_version or "").split(",")
-        if text.strip()
-    }
+    lists = [[_numbers(text) for text in (finding.fixed_version or "").split(",")] for finding in findings]
 
     def fixed(version: tuple[int, ...]) -> int:
-        return sum(
-            fixes != [()] and (version >= max(fixes) or any(version[:2] == fix[:2] and version >= fix for fix in fixes))
-            for fixes in lists
-        )
+        own = ([fix for fix in fixes if fix[:2] == version[:2]] or [max(fixes)] for fixes in lists if fixes != [()])
+        return sum(version >= min(fixes) for fixes in own)
 
-    best = max(sorted(words), key=fixed, default=None)
-    return (None, 0) if best is None else (words[best], fixed(best))
+    best = max(sorted({fix for fixes in lists for fix in fixes}), key=fixed, default=())
+    words = (text.strip() for finding in findings for text in (finding.fixed_version or "").split(","))
+    return (next(text for text in words if _numbers(text) == best), fixed(best)) if best else (None, 0)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -98,28 +96,22 @@ def one_change(name: str, ladder: Mapping[str, VariantRecord]) -> str:
     ladder does it already, else the version that fixes them. Empty if nothing helps."""
     total = ladder[name].vulnerabilities.total
     for group in groups({name: ladder[name]}) if total else ():
-        own = len(group.findings)
-        others = {}
-        for peer, record in ladder.items():
-            there = [other for other in groups({peer: record}) if other.package == group.package]
-            if (
-                there
-                and record.vulnerabilities.total is not None
-                and all(other.version != group.version for other in there)
-            ):
-                others[peer] = (sum(len(other.findings) for other in there), there[0].version)
-        best = min(others, key=lambda peer: others[peer][0], default=None)
+        kept = (total or 0) - len(group.findings)
         what = "build it with" if group.package == GO else "use"
-        if best and others[best][0] < own:
-            version = named(group.package, others[best][1])
+        others = [
+            (kept + len(other.findings), peer, other.version)
+            for peer, record in ladder.items()
+            for other in groups({peer: record})
+            if record.vulnerabilities.total is not None and other.package == group.package
+        ]
+        after, peer, version = min(others, key=lambda other: other[0])
+        if after < kept + len(group.findings):
+            old, new = named(group.package, group.version), named(group.package, version)
             if group.package == GO:
-                old, version = (
-                    figures.runtime("Go", of.removeprefix("Go ")) for of in (named(GO, group.version), version)
-                )
-                version += f" instead of {old.removeprefix('Go ')}"
-            after = (total or 0) - own + others[best][0]
-            return wording("report.as_peer", what=f"{what} {version}", peer=best, before=total, after=after)
+                old, new = (figures.runtime("Go", text.removeprefix("Go ")) for text in (old, new))
+            change = f"{what} {new} instead of {old.split()[-1]}"
+            return wording("report.as_peer", what=change, peer=peer, before=total, after=after)
         if group.fix:
-            version = named(group.package, group.fix)
-            return wording("report.fixes", what=f"{what} {version}", before=total, after=(total or 0) - group.fixed)
+            change = f"{what} {named(group.package, group.fix)}"
+            return wording("report.fixes", what=change, before=total, after=(total or 0) - group.fixed)
     return ""

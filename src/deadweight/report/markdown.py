@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment
 
 from deadweight._log_excerpt import plain
-from deadweight.report import figures
+from deadweight.report import charts, figures
 from deadweight.report.compare import Comparison
-from deadweight.report.html import environment, pictures
+from deadweight.report.html import environment
 from deadweight.report.model import Report
 from deadweight.report.table import BRIEF
 from deadweight.report.verdict import View, secret_words, secrets_label
@@ -32,8 +32,7 @@ def render_markdown(report: Report, changed: Comparison | None = None) -> str:
         seen=seen,
         found=changed,
         brief=BRIEF,
-        pictures=pictures(seen),
-        check_rows=_check_rows(seen),
+        pictures=charts.pictures(seen),
         hidden=[(*who, file) for *who, layers in seen.layers for file in layers.hidden if file.secrets],
         notes=[(name, note) for name, record in report.variants.items() for note in record.notes],
     )
@@ -57,7 +56,7 @@ def _within(parts: list[tuple[str, str]]) -> str:
 @functools.cache
 def _environment() -> Environment:
     made = environment().overlay(autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    made.filters.update(md=escape, cut=_cut, line=_line, zip=zip, rooted=lambda path: f"/{path.lstrip('/')}")
+    made.filters.update(md=escape, cut=_cut, line=_line, zip=zip)
     made.globals.update(part=_PART, secret_words=secret_words, secrets_label=secrets_label)
     return made
 
@@ -74,23 +73,6 @@ def escape(text: str) -> str:
 
 def _cut(text: str, letters: int = REASON_LETTERS) -> str:
     return escape(figures.cut(text, letters))
-
-
-def _check_rows(seen: View) -> list[list[str]]:
-    """Checks that came to the same are told together, and so are variants."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for name, record in seen.checks.items():
-        outcomes: dict[tuple[str, str, str], list[str]] = {}
-        for check, result in record.checks.items():
-            missing = result.status == "not_measured"
-            expected = "**no**" if not result.expected else figures.NOTHING if missing else "yes"
-            reason = "" if result.status == "pass" and result.expected else _cut(result.reason)
-            outcomes.setdefault((result.word, expected, reason), []).append(check)
-        label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
-        for outcome, checks in outcomes.items():
-            alike.setdefault((escape(", ".join(checks)), *outcome), []).append(label)
-    rows = [[", ".join(names), *outcome] for outcome, names in alike.items()]
-    return sorted(rows, key=lambda row: ("**no**", figures.NOTHING, "yes").index(row[3]))
 
 
 def _line(text: str) -> str:

@@ -77,7 +77,8 @@ class Coverage:
     language: str = "not_scanned"
 
     def lacks(self, *, partly: bool = True) -> str:
-        """What a count does not hold (``OS partly covered, language not covered``); with ``partly=False`` only what it holds nothing of."""
+        """What a count does not hold (``OS partly covered, language not covered``); ``partly=False``: only what it holds nothing
+        of."""
         words = {"not_covered": "not covered", **({"partly_covered": "partly covered"} if partly else {})}
         states = (("OS", self.os), ("language", self.language))
         return ", ".join(f"{what} {words[state]}" for what, state in states if state in words)

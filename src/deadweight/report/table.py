@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
 from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
@@ -116,30 +115,10 @@ def _figure(
     return make
 
 
-def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    if record.build is None:
-        return _unmeasured()
-    if record.base is None:
-        made_with = f", made with {', '.join(map(short, record.other_stand_ins))}" if record.stand_in else ""
-        return Cell(_NONE + made_with, "", badge=figures.STAND_IN if record.stand_in else "")
-    badge = figures.STAND_IN if record.base.stand_in else ""
-    return Cell(short(record.base.reference), record.base.reference, badge=badge)
-
-
-def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
-    value = size_of(record)
-    return _unmeasured() if not value or not largest else Cell(figures.ratio(largest, value), largest / value)
-
-
 def runtime_words(record: VariantRecord) -> str:
     """What runs the service (``Go 1.26``), empty if that is unknown. Reports of earlier versions know a Go version alone."""
     runtime = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
     return figures.runtime(runtime.name, runtime.version) if runtime else ""
-
-
-def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    words = runtime_words(record)
-    return _unmeasured(words or figures.NOT_MEASURED) if words in ("", _NONE) else Cell(words, words)
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -232,29 +211,12 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     return Cell(f"{scan.total:,}", scan.counted, badge=scan.coverage.lacks())
 
 
-def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Findings in packages that the running service was seen to use, and in those that no operation made it use; nothing where
-    the database does not know the language of the service."""
-    scan = record.vulnerabilities
-    if scan.status != "scanned" or scan.total is None:
-        return _unmeasured(figures.NOTHING)
-    reach = scan.reachability
-    if reach.status != "measured" or reach.dead_weight is None:
-        return _unmeasured()
-    sent = "" if reach.operations is None else figures.plural(reach.operations, "operation")
-    return Cell(f"{figures.count(reach.reachable)} / {reach.dead_weight:,}", reach.dead_weight, badge=sent)
-
-
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another."""
     split = record.attack_split
     if split is None:
         return _unmeasured() if record.attacks else _unmeasured(NOT_ATTACKED)
     return Cell(str(split), split.stopped / split.of, badge="" if split.posture == "default" else split.posture)
-
-
-def _reference(field: str, shown: Callable[[int | None], str]) -> Callable[..., Cell]:
-    return _figure(lambda record: getattr(record.reference, field, None), shown, figures.NOTHING)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -270,35 +232,3 @@ COLUMNS: tuple[Column, ...] = (
 """Those that a decision needs: the first table that people see."""
 BRIEF = ("variant", "size", "vulnerabilities", "attacks", "startup", "checks")
 """Those of a comment, which is narrower."""
-DETAILS: tuple[Column, ...] = (
-    Column(
-        "reach",
-        "CVEs reached / not used by the operations asked",
-        _reach,
-        6,
-        "verify --check vulnerabilities",
-        "vulnerabilities",
-    ),
-    Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers"),
-    Column("ratio", "Size ratio to the largest", _ratio, 7, "layers"),
-    Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report"),
-    Column("reference_vulnerabilities", "Reference CVEs", _reference("vulnerabilities", figures.count), 15, "report"),
-    Column("base", "Base", _base, 11, "build --force", "build"),
-    Column("runtime", "Runtime", _runtime, 16, "layers"),
-    Column("layers", "Layers", _figure(layer_count, figures.count), 14, "layers"),
-    Column(
-        "builder",
-        "Builder",
-        lambda _name, record, _: Cell(record.builder, record.builder),
-        17,
-        "build --force",
-        "build",
-    ),
-)
-"""The others: they stand in each variant's own box."""
-
-
-def details(name: str, record: VariantRecord, largest: int | None) -> list[tuple[Column, Cell]]:
-    """All figures of a variant that there are, or could be: those of the table first."""
-    cells = ((column, column.make(name, record, largest)) for column in (*COLUMNS[1:], *DETAILS))
-    return [(column, cell) for column, cell in cells if cell.text not in _ABSENT]

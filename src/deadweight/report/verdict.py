@@ -13,15 +13,7 @@ from deadweight._packages import images
 from deadweight.report import attacks, figures
 from deadweight.report.cves import groups, one_change
 from deadweight.report.model import AttackSplit, CheckRecord, Report, VariantRecord
-from deadweight.report.table import (
-    Ladder,
-    compressed_of,
-    is_root,
-    ladders,
-    size_of,
-    startup_differs,
-    vulnerabilities_cell,
-)
+from deadweight.report.table import Ladder, compressed_of, is_root, ladders, size_of, vulnerabilities_cell
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
@@ -76,11 +68,8 @@ class Finding:
         """In one sentence."""
         if self.winner is None:
             return self.why
-        unknown = (
-            f"; its {', '.join(self.unknown)} {'is' if len(self.unknown) == 1 else 'are'} not known"
-            if self.unknown
-            else ""
-        )
+        verb = "is" if len(self.unknown) == 1 else "are"
+        unknown = f"; its {', '.join(self.unknown)} {verb} not known" if self.unknown else ""
         return f"{self.winner} ({self.figures[0][0]}) {self.why}{unknown}{self.stand_ins}."
 
 
@@ -95,9 +84,8 @@ class _Figure:
 
 def findings(report: Report, worse: Sequence[Point] = ()) -> tuple[Finding, ...]:
     """One for each ladder in which variants can be compared: ladders of samples that are meant to fail are a story of their own."""
-    judged = [
-        finding for ladder in ladders(report) if not meant_to_fail(ladder) and (finding := _finding(ladder, worse))
-    ]
+    found = [_finding(ladder, worse) for ladder in ladders(report) if not meant_to_fail(ladder)]
+    judged = [finding for finding in found if finding]
     if len(judged) == 1:
         return tuple(judged)
     return tuple(replace(finding, head=f"{finding.head} ({finding.title})") for finding in judged)
@@ -121,15 +109,8 @@ def _finding(ladder: Ladder, worse: Sequence[Point]) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        why = wording("report.nothing_to_ship")
-        none = Finding(
-            ladder.name,
-            None,
-            why,
-            "No winner",
-            next=(wording("report.build_first"), "invoke build"),
-            title=ladder.title,
-        )
+        then: tuple[str, str] = (wording("report.build_first"), "invoke build")
+        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner", next=then, title=ladder.title)
         return none if any(record.build for record in records.values()) else None
     if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
@@ -141,15 +122,12 @@ def _finding(ladder: Ladder, worse: Sequence[Point]) -> Finding | None:
     resting = sum(record.stand_in for record in records.values())
     regressions = [point for point in worse if point.variant == winner]
     unsure = [name for name, record in able.items() if name != winner and _unknown(record)]
-    head = (
-        "Verify, then ship" if unknown else "Review, then ship" if regressions else "So far, ship" if unsure else "Ship"
-    )
-    return Finding(
-        ladder.name, winner, _against(winner, records) + _rivals(winner, able, measures) + _out(records), head, unknown, _figures(own),
-        _next(winner, records, unsure, regressions), tuple(_doubts(own, unsure)),
-        f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins" if resting else "",
-        ladder.title,
-    )  # fmt: skip
+    why = _against(winner, records) + _rivals(winner, able, measures) + _out(records)
+    heads = {"Verify, then ship": unknown, "Review, then ship": regressions, "So far, ship": unsure, "Ship": True}
+    head = next(head for head, needed in heads.items() if needed)
+    then, doubts = _next(winner, records, unsure, regressions), tuple(_doubts(own, unsure))
+    bases = f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins" if resting else ""
+    return Finding(ladder.name, winner, why, head, unknown, _figures(own), then, doubts, bases, ladder.title)
 
 
 def _unknown(record: VariantRecord) -> tuple[str, ...]:
@@ -158,13 +136,11 @@ def _unknown(record: VariantRecord) -> tuple[str, ...]:
 
 def _out(records: Mapping[str, VariantRecord]) -> str:
     """Which variants cannot be recommended, whatever their figures."""
-    wrong = {
-        name: [check for check, result in record.checks.items() if not result.expected]
-        for name, record in records.items()
-    }
-    wrong |= {name: ["build"] for name, record in records.items() if record.failed}
-    clauses = [f"{name} is out ({figures.listed(checks)} failed)" for name, checks in wrong.items() if checks]
-    return "".join(f"; {clause}" for clause in clauses[:RIVALS_TOLD])
+    clauses = []
+    for name, record in records.items():
+        wrong = ["build"] * bool(record.failed) + [name for name, check in record.checks.items() if not check.expected]
+        clauses += [f"; {name} is out ({figures.listed(wrong)} failed)"] * bool(wrong)
+    return "".join(clauses[:RIVALS_TOLD])
 
 
 def _figures(record: VariantRecord) -> tuple[tuple[str, str], ...]:
@@ -257,8 +233,7 @@ def _smaller(large: int, small: int) -> str:
 
 def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]) -> str:
     """What the winner costs: who is better at something, and where that one falls behind."""
-    clauses: dict[str, str] = {}
-    own = able[winner]
+    clauses, own = dict[str, str](), able[winner]
     for measure in measures:
         rivals = [name for name, record in able.items() if _less(measure.of(record), measure.of(own))]
         best = min(rivals, key=lambda name: measure.of(able[name]) or 0.0, default="")
@@ -487,8 +462,7 @@ class View:
         self.judged = tuple(ladder for ladder in self.ladders if not meant_to_fail(ladder))
         self.samples = self.ladders[len(self.judged) :]
         self.sources = tuple(dict.fromkeys(record.reference.source for record in variants.values() if record.reference))
-        self.build_note = _build_note(report)
-        self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
+        self.figure_notes = (wording("report.builds"), *filter(None, map(_ledger_note, self.ladders)))
         self.verdict = verdict(report, worse)
         self.winners = {  # by variant, the label beside its name
             finding.winner: f"ship, {figures.listed(finding.unknown)} not known" if finding.unknown else "ship"
@@ -510,53 +484,13 @@ class View:
         self.history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
 
 
-def _figure_notes(ladder: Ladder) -> Iterator[str]:
-    """What a reader of a ladder must know of attacks and requests, and who starts faster if that can be told: ranges that overlap
-    are no difference."""
-    records = {row.variant: row.record for row in ladder.rows}
-    if split := next(filter(None, (record.attack_split for record in records.values())), None):
-        apart = f"; {split.not_handed_in} on what is never handed in are apart" if split.not_handed_in else ""
-        tried = figures.plural(split.of, "attack")
-        yield f"{ladder.title}: attacks stopped are of the {tried} measured for all its variants{apart}."
-    ledgers = [record.checks["api"].evidence.get("ledger") for record in records.values() if "api" in record.checks]
-    if ledger := next(filter(None, ledgers), None):
-        counts = {"known": ledger["operations_known"], "unasked": len(ledger["never_asked"])}
-        yield wording("report.ledger", ladder=ladder.title, asked=counts["known"] - counts["unasked"], **counts)
-    timed = {
-        name: record
-        for name, record in records.items()
-        if record.startup_seconds and len(record.startup_samples) > 1 and not record.startup_alone
-    }
-    if len(timed) < 2:
-        return
-    fastest = min(timed, key=lambda name: timed[name].startup_seconds or 0.0)
-    slower = [name for name, record in timed.items() if startup_differs(timed[fastest], record)]
-    starts = min(len(record.startup_samples) for record in timed.values())
-    median = f"{ladder.title}: start-up is the median of {starts} starts, with the range"
-    if not slower:
-        yield wording("report.no_difference", starts=median)
-        return
-    start = "starts" if len(slower) == 1 else "start"
-    yield f"{median}; {figures.listed(slower)} {start} later than {fastest}, others do not differ from it."
-
-
-CACHE_WORDS = {
-    "cold": "made from nothing",
-    "warm": "with parts of an earlier build, or with a cache mount, which may hold some",
-    "cached": "entirely from earlier builds",
-}
-
-
-def _build_note(report: Report) -> str:
-    """What the marks beside build times mean, those that are there; empty where nothing was built."""
-    builds = [record.build for record in report.variants.values() if record.build is not None]
-    if not builds:
+def _ledger_note(ladder: Ladder) -> str:
+    """How much of the service the requests of a ladder ask for."""
+    checks = [row.record.checks["api"].evidence.get("ledger") for row in ladder.rows if "api" in row.record.checks]
+    if not (ledger := next(filter(None, checks), None)):
         return ""
-    marks = [f"{mark}: {words}" for mark, words in CACHE_WORDS.items() if any(build.cache == mark for build in builds)]
-    if any(build.alone is False for build in builds):
-        marks.append("beside others: other builds took their part of the machine")
-    meaning = f" {'; '.join(marks)}." if marks else ""
-    return f"Build: seconds of the last real build.{meaning} Only cold builds, each alone, can be compared."
+    counts = {"known": ledger["operations_known"], "unasked": len(ledger["never_asked"])}
+    return wording("report.ledger", ladder=ladder.title, asked=counts["known"] - counts["unasked"], **counts)
 
 
 def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

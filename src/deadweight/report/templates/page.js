@@ -1,17 +1,11 @@
 "use strict";
 // What is drawn comes from the JSON in the page, as text: nothing of it is ever parsed as markup.
 document.documentElement.classList.add("js");
-const data = JSON.parse(document.getElementById("data").textContent);
 const make = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined) node.setAttribute(name, value);
   node.append(...children.filter((child) => child !== "" && child != null));
   return node;
-};
-const bytes = (count) => {
-  let [value, unit] = [count, "B"];
-  for (const next of ["kB", "MB", "GB"]) if (value >= 999.5) [value, unit] = [value / 1000, next];
-  return `${unit === "B" ? value : Number(value.toPrecision(3))} ${unit}`;
 };
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const quiet = (text) => `'${text.replaceAll("'", "'\\''")}'`;
