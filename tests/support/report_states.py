@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deadweight._errors import wording
 from deadweight.report.compare import Comparison, compare
@@ -72,11 +73,11 @@ def stale(report: Report) -> Report:
         assert old.image is not None
         image = replace(old.image, config_digest="sha256:" + "6" * 64)
         notes = tuple(wording("report.check_of_earlier_image", check=check) for check in ("layers", "vulnerabilities"))
-        unknown = {"attacks": {}, "attack_split": None, "layers": None, "startup_seconds": None, "startup_samples": ()}
+        unknown: dict[str, Any] = {"attacks": {}, "attack_split": None, "layers": None, "startup_seconds": None, "startup_samples": ()}
         scan = VulnerabilitiesRecord(
             reason=f"measured on an earlier image; `invoke scan --variant {each}` measures this one"
         )
-        record = replace(old, checks=checks, image=image, vulnerabilities=scan, notes=notes, **unknown)  # type: ignore[arg-type]
+        record = replace(old, checks=checks, image=image, vulnerabilities=scan, notes=notes, **unknown)
         report = _changed(report, each, record)
     return report
 

@@ -102,10 +102,9 @@ def main_postures(report: Report) -> tuple[str, ...]:
     return tuple(name for name in LAXEST_FIRST if name in postures) or tuple(postures)
 
 
-def held(record: VariantRecord, posture: str, among: Shared | None = None) -> HeldRecord | None:
-    """Count one posture: the shared attacks (``among``), else all but those on what is handed in. None if none was measured."""
-    cells = record.attacks.get(posture, {}).items()
-    outcomes = [cell.outcome for name, cell in cells if (name in among.payloads if among else not cell.handed_in)]
+def held(record: VariantRecord, posture: str) -> HeldRecord | None:
+    """Count one posture: all attacks but those on what is handed in. None if none was measured."""
+    outcomes = [cell.outcome for cell in record.attacks.get(posture, {}).values() if not cell.handed_in]
     tried = sum(outcome in MEASURED for outcome in outcomes)
     return HeldRecord(outcomes.count("blocked"), tried) if tried else None
 

@@ -44,8 +44,8 @@ document.getElementById("theme").addEventListener("change", (event) => {
   if (event.target.value) root.dataset.theme = event.target.value;
   else delete root.dataset.theme;
 });
-// Print what is closed, too; evidence that is drawn when it is opened stays in the page.
-addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((box) => {
+// Print what is closed, too, but for the raw evidence.
+addEventListener("beforeprint", () => document.querySelectorAll(":is(section > details, .attack):not([open])").forEach((box) => {
   box.open = box.dataset.printed = true;
 }));
 addEventListener("afterprint", () => document.querySelectorAll("[data-printed]").forEach((box) => {
