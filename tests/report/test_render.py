@@ -197,7 +197,7 @@ def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
     other = samples.variant(vulnerabilities=none, checks={"layers": passed})
 
     both = samples.column(samples.report({"one": asked, "two": other}), "vulnerabilities")
-    assert both == {"one": "not scanned", "two": "\u2013"}
+    assert both == {"one": "not scanned", "two": table.NOT_ASKED}
     assert "vulnerabilities" not in samples.cells(samples.report({"two": other}))["two"]
     words, command = provenance("two", other)["vulnerabilities"]
     assert (words, command) == (f"Not measured: {wording('report.not_asked')}", "invoke scan --variant two")

@@ -73,7 +73,13 @@ def stale(report: Report) -> Report:
         assert old.image is not None
         image = replace(old.image, config_digest="sha256:" + "6" * 64)
         notes = tuple(wording("report.check_of_earlier_image", check=check) for check in ("layers", "vulnerabilities"))
-        unknown: dict[str, Any] = {"attacks": {}, "attack_split": None, "layers": None, "startup_seconds": None, "startup_samples": ()}
+        unknown: dict[str, Any] = {
+            "attacks": {},
+            "attack_split": None,
+            "layers": None,
+            "startup_seconds": None,
+            "startup_samples": (),
+        }
         scan = VulnerabilitiesRecord(
             reason=f"measured on an earlier image; `invoke scan --variant {each}` measures this one"
         )

@@ -139,6 +139,7 @@ def _listed(
 
 PACKAGES_NAMED = 5
 HARMFUL = ("succeeded", "crashed")
+GRAVITY = ("variant", "build", "checks", "vulnerabilities", "attacks", "size")
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
 
 
@@ -168,8 +169,9 @@ class Comparison:
 
     @property
     def worse(self) -> tuple[Point, ...]:
-        """The regressions, for the verdict."""
-        return tuple(Point(change.variant, change.kind, change.text, "WORSE") for change in self.regressions)
+        """The regressions, for the verdict, the gravest first."""
+        ordered = sorted(self.regressions, key=lambda change: (*GRAVITY, change.kind).index(change.kind))
+        return tuple(Point(change.variant, change.kind, change.text, "WORSE") for change in ordered)
 
 
 def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None) -> Comparison:

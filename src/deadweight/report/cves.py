@@ -97,6 +97,7 @@ def one_change(name: str, ladder: Mapping[str, VariantRecord]) -> str:
     total = ladder[name].vulnerabilities.total
     for group in groups({name: ladder[name]}) if total else ():
         kept = (total or 0) - len(group.findings)
+        where = " in its Dockerfile" if ladder[name].builder == "dockerfile" else ""
         what = "build it with" if group.package == GO else "use"
         others = [
             (kept + len(other.findings), peer, other.version)
@@ -109,7 +110,7 @@ def one_change(name: str, ladder: Mapping[str, VariantRecord]) -> str:
             old, new = named(group.package, group.version), named(group.package, version)
             if group.package == GO:
                 old, new = (figures.runtime("Go", text.removeprefix("Go ")) for text in (old, new))
-            change = f"{what} {new} instead of {old.split()[-1]}"
+            change = f"{what} {new} instead of {old.split()[-1]}{where}"
             return wording("report.as_peer", what=change, peer=peer, before=total, after=after)
         if group.fix:
             change = f"{what} {named(group.package, group.fix)}"

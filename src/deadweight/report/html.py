@@ -217,15 +217,16 @@ def _asset(environment: Any, name: str) -> str:
     return "\n".join(line.rstrip() for line in source.splitlines() if line.strip())
 
 
-def breakable(text: str) -> Markup:
-    """An image reference that may be broken after its parts, and not within a word."""
-    return Markup(re.sub(r"([/:@])(?=.)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped one step before
+def coded(text: str, report: Report) -> Markup:
+    """A sentence in which the names of variants stand out: ``today`` is no day."""
+    names = "|".join(re.escape(str(escape(name))) for name in sorted(report.variants, key=len, reverse=True)) or "$."
+    return Markup(re.sub(rf"(?<![\w-])({names})(?![\w-])", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
     **{name: getattr(figures, name) for name in ("size", "count", "plural", "when")},
     "secrets": secret_words,
-    "breakable": breakable,
+    "coded": coded,
     "number": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),  # at most two places, without a needless zero
     "glued": lambda text: re.sub(r"(?<=\d) (?=%|[kMG]?B\b)", "\u00a0", text),  # a figure and its unit stay on one line
     "short": short,

@@ -10,8 +10,8 @@ from deadweight.report.attacks import by_ladder
 from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
 _NONE = "none"
-NOT_ATTACKED = "not attacked"
-_ABSENT = {_NONE, figures.NOTHING, NOT_ATTACKED}
+NOT_ATTACKED, NOT_ASKED = "not attacked", "not scanned (not asked)"
+_ABSENT = {_NONE, figures.NOTHING, NOT_ATTACKED, NOT_ASKED}
 """A column in which no variant has anything is left out of its ladder; what was not measured is told all the same."""
 
 
@@ -198,7 +198,7 @@ def _labels(check: CheckRecord) -> dict[str, bool]:
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.vulnerabilities.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
-        return _unmeasured(figures.NOTHING)  # nobody asks for them
+        return _unmeasured(NOT_ASKED)
     return vulnerabilities_cell(record.vulnerabilities)
 
 

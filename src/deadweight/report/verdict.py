@@ -17,7 +17,9 @@ from deadweight.report.table import Ladder, compressed_of, is_root, ladders, siz
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
-RIVALS_TOLD = 2
+RIVALS_TOLD, STEPS = 2, 2
+OWN = "today"
+"""The image that a repository builds already, as ``init`` names it: what others are compared with; else the next best is."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Point:
 class Finding:
     """What to ship of a ladder. ``winner`` is None if nothing can be shipped; ``why`` says why then. ``head`` stands before it:
     ``Ship``, with the ladder if there is more than one. ``unknown`` are the winner's checks without a result, ``doubts`` what else
-    is not known of it; ``figures`` are its size, findings and attacks, each with what it counts; ``next`` is what to do, with the
-    command."""
+    is not known of it; ``figures`` are its size, findings and attacks, each with what it counts; ``next`` is what to do, step by
+    step, each with its command."""
 
     ladder: str
     winner: str | None
@@ -53,15 +55,9 @@ class Finding:
     head: str = "Ship"
     unknown: tuple[str, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
-    next: tuple[str, str] = ("", "")
+    next: tuple[tuple[str, str], ...] = ()
     doubts: tuple[str, ...] = ()
-    stand_ins: str = ""
     title: str = ""
-
-    @property
-    def action(self) -> str:
-        """``head`` without the ladder."""
-        return self.head.partition(" (")[0]
 
     @property
     def text(self) -> str:
@@ -70,7 +66,7 @@ class Finding:
             return self.why
         verb = "is" if len(self.unknown) == 1 else "are"
         unknown = f"; its {', '.join(self.unknown)} {verb} not known" if self.unknown else ""
-        return f"{self.winner} ({self.figures[0][0]}) {self.why}{unknown}{self.stand_ins}."
+        return f"{self.winner} ({self.figures[0][0]}) {self.why}{unknown}."
 
 
 @dataclass(frozen=True)
@@ -109,37 +105,39 @@ def _finding(ladder: Ladder, worse: Sequence[Point]) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        then: tuple[str, str] = (wording("report.build_first"), "invoke build")
+        then: tuple[tuple[str, str], ...] = ((wording("report.build_first"), "invoke build"),)
         none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner", next=then, title=ladder.title)
         return none if any(record.build for record in records.values()) else None
     if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
     measures = [figure for figure in FIGURES if any(figure.of(record) is not None for record in able.values())]
-    ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
-    winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
+    ranks, best = ({name: sum(_rank(able, name, of, gap) for of in measures) for name in able} for gap in (None, -1))
+    order = sorted(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
+    winner, second = order[0], next((name for name in (OWN, *order[1:2]) if name in able and name != order[0]), None)
     own = able[winner]
     unknown = _unknown(own)
-    resting = sum(record.stand_in for record in records.values())
     regressions = [point for point in worse if point.variant == winner]
-    unsure = [name for name, record in able.items() if name != winner and _unknown(record)]
-    why = _against(winner, records) + _rivals(winner, able, measures) + _out(records)
+    unsure = [name for name in order[1:] if _unknown(able[name]) and best[name] <= ranks[winner]]
+    why = _against(own, second, able) + _rivals(winner, able, measures) + _out(records, worse, winner)
     heads = {"Verify, then ship": unknown, "Review, then ship": regressions, "So far, ship": unsure, "Ship": True}
     head = next(head for head, needed in heads.items() if needed)
-    then, doubts = _next(winner, records, unsure, regressions), tuple(_doubts(own, unsure))
-    bases = f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins" if resting else ""
-    return Finding(ladder.name, winner, why, head, unknown, _figures(own), then, doubts, bases, ladder.title)
+    then = tuple(_steps(winner, records, unsure, regressions))[:STEPS]
+    doubts = tuple(_doubts(own, [f"{name} ({next(iter(_unknown(able[name]).values()))})" for name in unsure]))
+    return Finding(ladder.name, winner, why, head, tuple(unknown), _figures(own), then, doubts, ladder.title)
 
 
-def _unknown(record: VariantRecord) -> tuple[str, ...]:
-    return tuple(name for name, check in record.checks.items() if check.status == "not_measured")
+def _unknown(record: VariantRecord) -> dict[str, str]:
+    """Its checks without a result, each with the word for why."""
+    return {name: check.word for name, check in record.checks.items() if check.status == "not_measured"}
 
 
-def _out(records: Mapping[str, VariantRecord]) -> str:
-    """Which variants cannot be recommended, whatever their figures."""
+def _out(records: Mapping[str, VariantRecord], worse: Sequence[Point], winner: str) -> str:
+    """Which variants cannot be recommended, whatever their figures, or are worse than they were."""
     clauses = []
     for name, record in records.items():
         wrong = ["build"] * bool(record.failed) + [name for name, check in record.checks.items() if not check.expected]
         clauses += [f"; {name} is out ({figures.listed(wrong)} failed)"] * bool(wrong)
+        clauses += [f"; {name} became worse ({point.reason})" for point in worse if name == point.variant != winner][:1]
     return "".join(clauses[:RIVALS_TOLD])
 
 
@@ -153,41 +151,40 @@ def _figures(record: VariantRecord) -> tuple[tuple[str, str], ...]:
     return size, cves, (f"{split.stopped} of {split.of}", f"attacks stopped {_in(split)}")
 
 
-def _next(
+def _steps(
     winner: str, ladder: Mapping[str, VariantRecord], unsure: Sequence[str], worse: Sequence[Point]
-) -> tuple[str, str]:
-    """The one thing to do next, and its command: what makes the choice certain before what makes the image better."""
+) -> Iterator[tuple[str, str]]:
+    """What to do next, each with its command: what makes the choice certain before what makes the image better."""
     own, here = ladder[winner], f"--variant {shlex.quote(winner)}"
     if unknown := _unknown(own):
-        return wording("report.verify_first", checks=figures.listed(unknown)), f"invoke verify {here}"
+        yield wording("report.verify_first", checks=figures.listed(tuple(unknown))), f"invoke verify {here}"
     if worse:
-        return wording("report.undo", change=worse[0].reason), f"invoke build {here}"
+        yield wording("report.undo", change=worse[0].reason), f"invoke build {here}"
     if unsure:
-        return wording("report.verify_others", variants=figures.listed(unsure)), "invoke verify"
+        yield wording("report.verify_others", variants=figures.listed(unsure)), "invoke verify"
     if change := one_change(winner, ladder):
-        return change, f"invoke build {here}"
+        yield change, f"invoke build {here}"
     if own.vulnerabilities.status == "not_scanned":
-        return wording("report.scan_first"), f"invoke scan {here}"
+        yield wording("report.scan_first"), f"invoke scan {here}"
     if own.attack_split and own.attack_split.by_hardening:
-        return wording("report.harden", count=own.attack_split.by_hardening), f"invoke harden {here}"
-    return wording("report.push"), f"invoke push {here} --to REGISTRY/NAME"
+        yield wording("report.harden", count=own.attack_split.by_hardening), f"invoke harden {here}"
+    yield wording("report.push"), f"invoke push {here} --to REGISTRY/NAME"
 
 
 def _doubts(record: VariantRecord, unsure: Sequence[str]) -> Iterator[str]:
     """What is not known of a variant, and which others may be better."""
-    scan, split = record.vulnerabilities, record.attack_split
-    if unknown := [f"{name} ({record.checks[name].word})" for name in _unknown(record)]:
-        yield wording("report.unknown_checks", checks=", ".join(unknown))
+    scan = record.vulnerabilities
+    if unknown := _unknown(record):
+        yield wording("report.unknown_checks", checks=", ".join(f"{name} ({word})" for name, word in unknown.items()))
     if unsure:
         yield wording("report.unknown_others", variants=figures.listed(unsure))
     if scan.status == "scanned" and (lacks := scan.coverage.lacks()):
         yield wording("report.covers", lacks=lacks)
     if scan.total and not _graded(record):
         yield wording("report.no_severity", count=figures.plural(scan.total or 0, "CVE"))
-    if split and split.unknown:
-        yield f"{figures.plural(split.unknown, 'attack')}: not measured when hardened"
     if record.stand_in:
-        yield wording("report.stand_in_base")
+        own_base = record.base is not None and record.base.stand_in
+        yield wording("report.stand_in_base" if own_base else "report.stand_in_stage")
 
 
 def _graded(record: VariantRecord) -> bool:
@@ -195,28 +192,30 @@ def _graded(record: VariantRecord) -> bool:
     return any(count for severity, count in record.vulnerabilities.by_severity.items() if severity != "unknown")
 
 
-def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
-    """How many are better by this figure. What was not measured is better than nothing else."""
+def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure, missing: int | None) -> int:
+    """How many are better by this figure, or ``missing`` if it is unknown (None: it is better than nothing else)."""
     own = measure.of(able[name])
+    if own is None and missing is not None:
+        return missing
     values = [measure.of(record) for record in able.values()]
     return sum(value is not None and (own is None or value < own) for value in values)
 
 
-def _against(winner: str, records: dict[str, VariantRecord]) -> str:
-    """What the winner has over the largest of its ladder."""
-    own = records[winner]
-    largest = max(records, key=lambda name: size_of(records[name]) or 0)
-    parts = [f"is {_smaller(size_of(records[largest]) or 0, size_of(own) or 1)} than {largest}"]
-    if largest == winner:
-        parts = ["has the best figures, though it is the largest"]
-    few, many = own.vulnerabilities, records[largest].vulnerabilities
+def _against(own: VariantRecord, other: str | None, able: Mapping[str, VariantRecord]) -> str:
+    """What the winner has, with another's figures beside it. Where the other is smaller, its own clause says so."""
+    peer = able[other] if other else None
+    few, split, size, largest = own.vulnerabilities, own.attack_split, size_of(own) or 1, peer and size_of(peer)
+    parts = [f"is {_smaller(largest, size)} than {other}"] if largest and largest > size else []
     if few.status == "scanned":
-        compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
-        lacks = f" ({missing})" if few.total is not None and (missing := few.coverage.lacks(partly=False)) else ""
-        parts.append(_carries(own) + lacks + (f" (not {many.total:,})" if compared else ""))
-    if split := own.attack_split:
-        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} {_in(split)}")
-    return figures.listed(parts)
+        many, lacks = peer and peer.vulnerabilities.total, few.total is not None and few.coverage.lacks(partly=False)
+        beside = [lacks] if lacks else []
+        beside += [f"{other}: {many:,}"] if None not in (few.total, many) and many != few.total else []
+        parts.append(_carries(own) + (f" ({'; '.join(beside)})" if beside else ""))
+    if split:
+        rival = peer and peer.attack_split
+        beside = [f" ({other}: {rival.stopped})"] if rival and rival.stopped != split.stopped else [""]
+        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} {_in(split)}{beside[0]}")
+    return figures.listed([*parts, *([_keeps(own)] if own.layers else [])]) or "is the only one that can be shipped"
 
 
 def _in(split: AttackSplit) -> str:
@@ -263,6 +262,10 @@ def _tools(record: VariantRecord) -> list[str]:
     return [word for word, files in TOOLS.items() if getattr(record.layers, files, ())]
 
 
+def _keeps(record: VariantRecord) -> str:
+    return f"keeps {figures.listed(_tools(record)) or 'no shell'}"
+
+
 def _stops(record: VariantRecord) -> str:
     split = record.attack_split
     return f"stops {split.stopped} of {split.of} attacks" if split else ""
@@ -278,11 +281,7 @@ def _root(record: VariantRecord) -> int | None:
 
 FIGURES = (
     _Figure(size_of, lambda record: f"is smaller ({_size(record)})", lambda record: f"weighs {_size(record)}"),
-    _Figure(
-        lambda record: None if record.layers is None else len(_tools(record)),
-        lambda _: "leaves fewer tools for an intruder",
-        lambda record: f"keeps {' and '.join(_tools(record))}",
-    ),
+    _Figure(lambda record: None if record.layers is None else len(_tools(record)), _keeps, _keeps),
     _Figure(lambda record: -record.attack_split.stopped if record.attack_split else None, _stops, _stops),
     _Figure(lambda record: record.vulnerabilities.counted, _carries, _carries),
     _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
@@ -375,14 +374,13 @@ def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...], w
         kinds = {"build": builds, "check": len(failures) - builds}
         failed = " and ".join(figures.plural(count, word) for word, count in kinds.items() if count)
         parts = [f"{failed} failed"] if failed else []
-        return "; ".join(
-            [*parts, *([wording("report.worse", count=figures.plural(worse, "regression"))] if worse else [])]
-        )
+        parts += [wording("report.worse", count=figures.plural(worse, "regression"))] if worse else []
+        return "; ".join(parts)
     if gaps:
         return "Nothing failed, but " + ", ".join(f"{gap.count:,} {gap.word}" for gap in gaps)
     if not any(record.checks for record in report.variants.values()):
         return wording("report.nothing_checked")
-    return "Everything came out as expected"
+    return "All checks came out as expected"
 
 
 def _counts(report: Report) -> str:
