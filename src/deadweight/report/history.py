@@ -19,7 +19,7 @@ from deadweight.report.attacks import held, with_splits
 from deadweight.report.compare import Comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
-from deadweight.report.model import REPORT_FILE, SCHEMA, HistoryEntry, HistoryPoint, Report, VariantRecord
+from deadweight.report.model import REPORT_FILE, SCHEMA, HeldRecord, HistoryEntry, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 
 # ``report.json`` as bytes: written, and read by whoever compares, joins or publishes reports.
@@ -235,14 +235,14 @@ def text(entries: Iterable[HistoryEntry]) -> str:
 
 
 def _point(record: VariantRecord) -> HistoryPoint:
-    scan, build = record.vulnerabilities, record.build
+    shared = {split.posture: HeldRecord(split.stopped, split.of)} if (split := record.attack_split) else {}
     return HistoryPoint(
         image=record.image.config_digest if record.image else None,
         size_bytes=size_of(record),
-        findings=scan.total if scan.status == "scanned" else None,
-        dead_weight=scan.reachability.dead_weight if scan.status == "scanned" else None,
-        attacks={name: count for name in record.attacks if (count := held(record, name))},
+        findings=record.vulnerabilities.total,
+        dead_weight=record.vulnerabilities.reachability.dead_weight,
+        attacks={name: count for name in record.attacks if (count := held(record, name))} | shared,
         startup_seconds=record.startup_seconds,
-        build_seconds=build.seconds if build else None,
+        build_seconds=record.build.seconds if record.build else None,
         stand_in=record.stand_in,
     )
