@@ -397,11 +397,16 @@ def test_the_one_change_is_the_one_that_another_variant_made_else_the_fix(others
 
 def test_a_database_without_severities_is_told_because_no_gate_on_them_can_fail() -> None:
     graded = replace(NEW, vulnerabilities=replace(NEW.vulnerabilities, by_severity={"high": 1}))
-    told = []
-    for record in (NEW, graded):
-        (finding,) = verdict(samples.report({"a": record, "b": OLD})).findings[:1]
-        told.append("report.no_severity" in codes(" ".join(finding.doubts)) if finding.winner == "a" else None)
-    assert [View(samples.report({"a": record})).ungraded for record in (NEW, graded)] == [True, False]
+    reports = [
+        samples.report({"a": record, "b": replace(record, image=samples.image(90_000_000, 1))})
+        for record in (NEW, graded)
+    ]
+    assert [codes(verdict(report).findings[0].doubts[0]) for report in reports] == [
+        ["report.no_severity"],
+        ["report.stand_in_base"],
+    ]
+    assert [View(report).ungraded for report in reports] == [True, False]
+    assert ["No severity is known" in render_markdown(report) for report in reports] == [True, False]
 
 
 def test_secrets_are_one_figure_with_its_label() -> None:

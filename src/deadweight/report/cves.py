@@ -95,23 +95,22 @@ def one_change(name: str, ladder: Mapping[str, VariantRecord]) -> str:
     """The one change to a variant that removes most of its findings, with what becomes of their number: as another variant of the
     ladder does it already, else the version that fixes them. Empty if nothing helps."""
     total = ladder[name].vulnerabilities.total
-    for group in groups({name: ladder[name]}) if total else ():
+    held = {peer: groups({peer: record}) for peer, record in ladder.items() if record.vulnerabilities.total is not None}
+    for group in held[name] if total else ():
         kept = (total or 0) - len(group.findings)
         where = " in its Dockerfile" if ladder[name].builder == "dockerfile" else ""
         what = "build it with" if group.package == GO else "use"
+        rivals = ((peer, other) for peer, rows in held.items() if peer != name for other in rows)
         others = [
-            (kept + len(other.findings), peer, other.version)
-            for peer, record in ladder.items()
-            for other in groups({peer: record})
-            if record.vulnerabilities.total is not None and other.package == group.package
+            (len(other.findings), peer, other.version) for peer, other in rivals if other.package == group.package
         ]
-        after, peer, version = min(others, key=lambda other: other[0])
-        if after < kept + len(group.findings):
+        count, peer, version = min(others, key=lambda other: other[0], default=(len(group.findings), "", None))
+        if count < len(group.findings):
             old, new = named(group.package, group.version), named(group.package, version)
             if group.package == GO:
                 old, new = (figures.runtime("Go", text.removeprefix("Go ")) for text in (old, new))
             change = f"{what} {new} instead of {old.split()[-1]}{where}"
-            return wording("report.as_peer", what=change, peer=peer, before=total, after=after)
+            return wording("report.as_peer", what=change, peer=peer, before=total, after=kept + count)
         if group.fix:
             change = f"{what} {named(group.package, group.fix)}"
             return wording("report.fixes", what=change, before=total, after=(total or 0) - group.fixed)

@@ -327,7 +327,7 @@ class AttackSplit:
 
 @dataclass(frozen=True)
 class PayloadRecord:
-    """What a payload is: shown once, next to its row of the heat map.
+    """What a payload is: shown once, above what came of it.
 
     ``delivery`` is ``service`` (through a vulnerability of the service itself) or ``breach`` (after a breach, by code that already
     runs next to the service); None in older reports. ``pack`` is the built-in pack it belongs to, None if it is the suite's own.
