@@ -106,7 +106,7 @@ def test_a_stand_in_in_another_stage_is_told_wherever_figures_are(suite, state, 
     report = collect(suite, state)
     to_json(report)
     assert report.variants["small"].stand_in
-    assert re.search(r"\| none, [^|]+ golang:1, busybox:1 \(stand-in\) \|", render_markdown(report), re.IGNORECASE)
+    assert r"| small\* |" in render_markdown(report)
     assert 'small</a><abbr class="star" title="stand-in">*</abbr>' in render_html(report)
     save(replace(built, base=None), state.image("small") / "built.json")
     assert "stand-in" not in render_markdown(collect(suite, state))

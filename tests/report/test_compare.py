@@ -248,9 +248,9 @@ def test_a_comparison_for_a_pull_request_shows_regressions_first() -> None:
     new = {"a|b": replace(old, startup_seconds=1.0), "c": sized(20_000_000)}
     markdown = comparison_markdown(compare(samples.report({"a|b": old, "c": old}), samples.report(new)))
     assert markdown.startswith("## Container images: what changed\n\n**2 regressions** among")
-    rows = [line for line in markdown.splitlines() if line.startswith("| ")][1:]
-    assert rows == sorted(rows, key=lambda row: not row.endswith("**regression** |"))
-    assert any(row.startswith(r"| a\|b |") for row in rows)
+    rows = [line for line in markdown.splitlines() if line.startswith("- ")]
+    assert rows == sorted(rows, key=lambda row: not row.startswith("- **regression** "))
+    assert any(row.startswith(r"- better a\|b: ") for row in rows)
 
 
 def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -> None:

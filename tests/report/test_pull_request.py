@@ -36,8 +36,10 @@ def test_growth_beyond_the_ratchet_stops_and_names_the_line():
     line = "build/Dockerfile:2: RUN apk add curl (+20 MB)"
     assert (outcome.level, first_line(outcome).code, outcome.of("change")[0].by) == ("stop", "report.stop", (line,))
     assert f"`{line}`" in markdown(outcome)
-    (before, now) = [line for line in markdown(outcome).splitlines() if "\N{FULL BLOCK}" in line]
-    assert before.split() == ["it", "before", "\N{FULL BLOCK}" * 13, "10", "MB"]
+    (before, now, _) = [
+        line for line in markdown(outcome).splitlines() if "\N{FULL BLOCK}" in line or "\N{LIGHT SHADE}" in line
+    ]
+    assert before.split() == ["it,", "before", "\N{LIGHT SHADE}" * 13, "10", "MB"]
     assert now.split() == ["now", "\N{FULL BLOCK}" * 40, "30", "MB"]
 
 

@@ -286,8 +286,7 @@ def _to_registry(report: Report, reference: str, changed: Comparison | None, his
         folder = Path(temporary)
         reports.write_report(report, folder, changed)
         (folder / reports.HISTORY_FILE).write_text(entries, encoding="utf-8")
-        types = REPORT_TYPES | {path.name: "image/svg+xml" for path in sorted(folder.glob("ladder-*.svg"))}
-        types |= {reports.COMPARISON_FILE: "text/markdown"} if changed is not None else {}
+        types = REPORT_TYPES | ({reports.COMPARISON_FILE: "text/markdown"} if changed is not None else {})
         files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
     annotations = {"org.opencontainers.image.created": report.generated_at, TITLE: report.suite}
     return Published(f"{OCI_PREFIX}{reference}", _push_files(reference, ARTIFACT_TYPE, files, annotations=annotations))

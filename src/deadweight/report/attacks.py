@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,28 +83,17 @@ def with_splits(variants: Mapping[str, VariantRecord]) -> dict[str, VariantRecor
     }
 
 
-def sums(report: Report, postures: Iterable[str]) -> dict[str, dict[str, HeldRecord | None]]:
-    """By variant and posture how many attacks are stopped, of those that the variants of its ladder share."""
-    stopped: dict[str, dict[str, HeldRecord | None]] = {name: {} for name in report.variants}
-    for posture, members in itertools.product(postures, by_ladder(report.variants).values()):
-        among = shared(members.values(), posture)
-        for name, record in members.items():
-            stopped[name][posture] = held(record, posture, among)
-    return stopped
-
-
 @dataclass(frozen=True)
 class Castle:
     """One attack on one variant over all postures.
 
     ``since`` is the laxest posture that stops it, ``never`` where each one lets it through; or ``n/a``, ``crash`` and an en dash
     (not measured). ``tone`` is its class on the page: ``s0`` (stopped in the laxest) to ``s3``, ``succeeded``, ``crashed``,
-    ``not_applicable``, ``not_measured``. ``walls`` are those of that posture that stop it alone.
+    ``not_applicable``, ``not_measured``.
     """
 
     since: str
     tone: str
-    walls: tuple[str, ...] = ()
 
 
 def main_postures(report: Report) -> tuple[str, ...]:
@@ -114,10 +102,9 @@ def main_postures(report: Report) -> tuple[str, ...]:
     return tuple(name for name in LAXEST_FIRST if name in postures) or tuple(postures)
 
 
-def held(record: VariantRecord, posture: str, among: Shared | None = None) -> HeldRecord | None:
-    """Count one posture: the shared attacks (``among``), else all but those on what is handed in. None if none was measured."""
-    cells = record.attacks.get(posture, {}).items()
-    outcomes = [cell.outcome for name, cell in cells if (name in among.payloads if among else not cell.handed_in)]
+def held(record: VariantRecord, posture: str) -> HeldRecord | None:
+    """Count one posture: all attacks but those on what is handed in. None if none was measured."""
+    outcomes = [cell.outcome for cell in record.attacks.get(posture, {}).values() if not cell.handed_in]
     tried = sum(outcome in MEASURED for outcome in outcomes)
     return HeldRecord(outcomes.count("blocked"), tried) if tried else None
 
@@ -127,7 +114,7 @@ def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Cast
     cells = {name: cell for name in postures if (cell := record.attacks.get(name, {}).get(payload)) is not None}
     for index, (name, cell) in enumerate(cells.items()):
         if cell.outcome == "blocked":
-            return Castle(name, f"s{min(index, 3)}", cell.walls)
+            return Castle(name, f"s{min(index, 3)}")
     outcomes = {cell.outcome for cell in cells.values()}
     tone = next((tone for tone in UNSTOPPED if tone in outcomes), "not_measured")
     return Castle(UNSTOPPED.get(tone, figures.NOTHING), tone)
@@ -149,6 +136,18 @@ def heading(report: Report, names: Sequence[str], index: int) -> str:
     ways = [(payload and payload.delivery) or "service" for payload in known]
     begins = index == 0 or ways[index] != ways[index - 1]
     return DELIVERIES[ways[index]] if begins and "breach" in ways else ""
+
+
+def by_outcome(report: Report, payload: str, postures: Sequence[str]) -> dict[Castle, list[str]]:
+    """The variants that were attacked, by what came of one attack: those that let it through first."""
+    found: dict[Castle, list[str]] = {}
+    for name, record in report.variants.items():
+        if record.attacks:
+            found.setdefault(castle(record, payload, postures), []).append(name)
+    return dict(sorted(found.items(), key=lambda item: TONES.index(item[0].tone)))
+
+
+TONES = ("succeeded", "crashed", "s3", "s2", "s1", "s0", "not_applicable", "not_measured")
 
 
 def outcome_words(cell: AttackRecord) -> str:

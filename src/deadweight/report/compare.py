@@ -18,7 +18,7 @@ from deadweight.checks.scan.model import SEVERITIES
 from deadweight.report import figures
 from deadweight.report.model import BaseRecord, Finding, LayerRecord, Report, VariantRecord
 from deadweight.report.table import compressed_of, layer_count, size_of, startup_differs
-from deadweight.report.verdict import stand_ins
+from deadweight.report.verdict import Point, stand_ins
 from deadweight.suite.model import ReportThresholds
 
 # One difference between two reports.
@@ -138,9 +138,8 @@ def _listed(
 
 
 PACKAGES_NAMED = 5
-TEXT_LETTERS = 300
-TOLD_PER_CELL = 6
 HARMFUL = ("succeeded", "crashed")
+GRAVITY = ("variant", "build", "checks", "vulnerabilities", "attacks", "size")
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
 
 
@@ -168,17 +167,11 @@ class Comparison:
     def gravest_first(self) -> list[Change]:
         return sorted(self.changes, key=lambda change: WORDS.index(change.word))
 
-    @functools.cached_property
-    def cells(self) -> dict[str, dict[str, tuple[str, list[str]]]]:
-        """The marks in the page's comparison, by variant and column: the gravest word, and the changes in words."""
-        cells: dict[str, dict[str, tuple[str, list[str]]]] = {}
-        for change in self.gravest_first:
-            _, lines = cells.setdefault(change.variant, {}).setdefault(change.kind, (change.word, []))
-            lines.append(f"{change.word}: {change.text}"[:TEXT_LETTERS])
-        for _, lines in (mark for marks in cells.values() for mark in marks.values()):
-            if len(lines) > TOLD_PER_CELL:
-                lines[TOLD_PER_CELL:] = [f"and {len(lines) - TOLD_PER_CELL} more"]
-        return cells
+    @property
+    def worse(self) -> tuple[Point, ...]:
+        """The regressions, for the verdict, the gravest first."""
+        ordered = sorted(self.regressions, key=lambda change: (*GRAVITY, change.kind).index(change.kind))
+        return tuple(Point(change.variant, change.kind, change.text, "WORSE") for change in ordered)
 
 
 def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None) -> Comparison:

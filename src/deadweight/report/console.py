@@ -19,7 +19,6 @@ FAILURES_SHOWN, STORIES_SHOWN = 20, 4
 STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
-_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Reached / not used by\nthe operations asked"}
 
 
 def print_comparison(report: Report, console: Console) -> None:
@@ -35,8 +34,7 @@ def print_comparison(report: Report, console: Console) -> None:
     console.print()
     for ladder in view.ladders:
         (_table if console.is_terminal else _plain)(ladder, console, view.winners)
-    notes = [f"Reference: {' / '.join(view.sources)}; not measured here."] if view.sources else []
-    notes += [view.build_note, *view.figure_notes]
+    notes = [*view.figure_notes]
     if view.verdict.stand_ins:
         notes.append(f"{STAND_IN_MARK if console.is_terminal else ''} Stand-ins: {view.verdict.stand_ins}".lstrip())
     for name, record in report.variants.items():
@@ -58,7 +56,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:
     columns = ladder.columns
-    heads = [_BROKEN.get(column.key, column.title.replace(" ", "\n", 1)) for column in columns]
+    heads = [column.title.replace(" ", "\n", 1) for column in columns]
     rows = [
         [_in_table(row, column, cell) for column, cell in zip(columns, row.cells, strict=True)] for row in ladder.rows
     ]
@@ -68,8 +66,7 @@ def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None
     shown = fitting(heads, rows, order, console.width, folded)
     for index in shown:
         column = columns[index]
-        style, whole = "cyan" if column.reference else None, column.key not in FOLDED
-        grid.add_column(heads[index], justify="right" if column.numeric else "left", style=style, no_wrap=whole)
+        grid.add_column(heads[index], justify="right" if column.numeric else "left", no_wrap=column.key not in FOLDED)
     for row, texts in zip(ladder.rows, rows, strict=True):
         cells = (Text(texts[index], STYLES[row.cells[index].tone]) for index in shown)
         grid.add_row(*cells, style="bold" if row.variant in winners else None)
@@ -81,9 +78,7 @@ def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None
 
 
 def _in_table(row: Row, column: Column, cell: Cell) -> str:
-    """The mark of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
-    if column.key == "base":
-        return images.printable(cell.text)
+    """The mark of a stand-in goes with the variant's name, which is always shown."""
     return _text(cell) + (f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else "")
 
 

@@ -17,9 +17,9 @@ from deadweight.records.runs import Scope
 from deadweight.records.store import adapter, write_atomically
 from deadweight.report.attacks import held, with_splits
 from deadweight.report.compare import Comparison
-from deadweight.report.html import ladder_charts, render_html
+from deadweight.report.html import render_html
 from deadweight.report.markdown import comparison_markdown, render_markdown
-from deadweight.report.model import REPORT_FILE, SCHEMA, HistoryEntry, HistoryPoint, Report, VariantRecord
+from deadweight.report.model import REPORT_FILE, SCHEMA, HeldRecord, HistoryEntry, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 
 # ``report.json`` as bytes: written, and read by whoever compares, joins or publishes reports.
@@ -74,7 +74,6 @@ class ReportFiles:
     json: Path
     markdown: Path
     html: Path
-    charts: tuple[Path, ...]
 
 
 def write_report(report: Report, folder: Path, changed: Comparison | None = None) -> ReportFiles:
@@ -84,21 +83,16 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     Raises DeadweightError where the disk refuses.
     """
     content = to_json(report)
-    pictures = ladder_charts(report)
-    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures)}
-    for ladder, name in names.items():
-        write_atomically(folder / name, pictures[ladder])
-    write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names, changed))
-    write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
+    write_atomically(folder / MARKDOWN_FILE, render_markdown(report, changed))
+    write_atomically(folder / PAGE_FILE, render_html(report, changed))
     write_atomically(folder / REPORT_FILE, content)
     if changed is not None:
         write_atomically(folder / COMPARISON_FILE, comparison_markdown(changed))
     else:
         (folder / COMPARISON_FILE).unlink(missing_ok=True)  # it is of an earlier report
-    charts = tuple(folder / name for name in names.values())
-    for stale in set(folder.glob("ladder-*.svg")).difference(charts):
-        stale.unlink()
-    return ReportFiles(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE, charts)
+    for picture in folder.glob("ladder-*.svg"):  # as versions before 0.4 wrote them
+        picture.unlink()
+    return ReportFiles(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE)
 
 
 # The reports of one run's shards as one. A mixture of runs is refused, with the reason.
@@ -241,14 +235,14 @@ def text(entries: Iterable[HistoryEntry]) -> str:
 
 
 def _point(record: VariantRecord) -> HistoryPoint:
-    scan, build = record.vulnerabilities, record.build
+    shared = {split.posture: HeldRecord(split.stopped, split.of)} if (split := record.attack_split) else {}
     return HistoryPoint(
         image=record.image.config_digest if record.image else None,
         size_bytes=size_of(record),
-        findings=scan.total if scan.status == "scanned" else None,
-        dead_weight=scan.reachability.dead_weight if scan.status == "scanned" else None,
-        attacks={name: count for name in record.attacks if (count := held(record, name))},
+        findings=record.vulnerabilities.total,
+        dead_weight=record.vulnerabilities.reachability.dead_weight,
+        attacks={name: count for name in record.attacks if (count := held(record, name))} | shared,
         startup_seconds=record.startup_seconds,
-        build_seconds=build.seconds if build else None,
+        build_seconds=record.build.seconds if record.build else None,
         stand_in=record.stand_in,
     )

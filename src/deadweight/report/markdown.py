@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import Environment
 
 from deadweight._log_excerpt import plain
-from deadweight.report import attacks, figures
+from deadweight.report import charts, figures
 from deadweight.report.compare import Comparison
 from deadweight.report.html import environment
 from deadweight.report.model import Report
-from deadweight.report.verdict import View, secret_words
+from deadweight.report.table import BRIEF
+from deadweight.report.verdict import View, secret_words, secrets_label
 
 LIMIT_BYTES = 60_000
 """A comment on GitHub may hold 65,536 characters, with what the poster adds."""
-REASON_LETTERS = 160
+REASON_LETTERS, LINE_LETTERS = 160, 400
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _PART = "\f"
 
 
-def render_markdown(
-    report: Report, pictures: Mapping[str, str] | None = None, changed: Comparison | None = None
-) -> str:
-    """``report.md``, at most ``LIMIT_BYTES``. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
-    seen = View(report, len(changed.regressions) if changed else 0)
+def render_markdown(report: Report, changed: Comparison | None = None) -> str:
+    """``report.md``, at most ``LIMIT_BYTES``. ``changed``: since an earlier report."""
+    seen = View(report, changed.worse if changed else ())
     text = render_template(
         "report.md.j2",
         report=report,
         seen=seen,
-        pictures=pictures or {},
-        check_rows=_check_rows(seen),
+        found=changed,
+        brief=BRIEF,
+        pictures=charts.pictures(seen),
         hidden=[(*who, file) for *who, layers in seen.layers for file in layers.hidden if file.secrets],
-        attack_rows=_attack_rows(report, seen),
         notes=[(name, note) for name, record in report.variants.items() for note in record.notes],
     )
     parts = [(title, body.strip()) for title, _, body in (part.partition("\n") for part in text.split(_PART)[1:])]
@@ -58,8 +56,8 @@ def _within(parts: list[tuple[str, str]]) -> str:
 @functools.cache
 def _environment() -> Environment:
     made = environment().overlay(autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    made.filters.update(md=escape, cut=_cut, rooted=lambda path: f"/{path.lstrip('/')}")
-    made.globals.update(figures=figures, part=_PART, secret_words=secret_words)
+    made.filters.update(md=escape, cut=_cut, line=_line, zip=zip)
+    made.globals.update(part=_PART, secret_words=secret_words, secrets_label=secrets_label)
     return made
 
 
@@ -77,44 +75,9 @@ def _cut(text: str, letters: int = REASON_LETTERS) -> str:
     return escape(figures.cut(text, letters))
 
 
-def _check_rows(seen: View) -> list[list[str]]:
-    """Checks that came to the same are told together, and so are variants."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for name, record in seen.checks.items():
-        outcomes: dict[tuple[str, str, str], list[str]] = {}
-        for check, result in record.checks.items():
-            missing = result.status == "not_measured"
-            expected = "**no**" if not result.expected else figures.NOTHING if missing else "yes"
-            reason = "" if result.status == "pass" and result.expected else _cut(result.reason)
-            outcomes.setdefault((result.word, expected, reason), []).append(check)
-        label = escape(name) + (f" ({figures.STAND_IN})" if record.stand_in else "")
-        for outcome, checks in outcomes.items():
-            alike.setdefault((escape(", ".join(checks)), *outcome), []).append(label)
-    rows = [[", ".join(names), *outcome] for outcome, names in alike.items()]
-    return sorted(rows, key=lambda row: ("**no**", figures.NOTHING, "yes").index(row[3]))
-
-
-def _attack_rows(report: Report, seen: View) -> Iterator[list[str]]:
-    """Under each heading the attacks that tell variants apart, then those that do not: one row for each outcome."""
-    alike: dict[str, list[str]] = {}
-
-    def same() -> Iterator[list[str]]:
-        for since, who in alike.items():
-            yield [f"{len(who)} alike: {'; '.join(who)}", *[f"**{since}**"] * len(seen.attacked)]
-        alike.clear()
-
-    for index, payload in enumerate(seen.payloads):
-        if words := attacks.heading(report, seen.payloads, index):
-            yield from same()
-            yield [f"*{escape(words)}*", *[""] * len(seen.attacked)]
-        known = report.payloads.get(payload)
-        title = _cut(known.title if known else payload)
-        cells = [attacks.castle(record, payload, seen.postures).since for _, record in seen.attacked]
-        if len(cells) > 1 and len(set(cells)) == 1:
-            alike.setdefault(cells[0], []).append(title)
-        else:
-            yield [title, *(f"**{since}**" if since == attacks.NEVER else escape(since) for since in cells)]
-    yield from same()
+def _line(text: str) -> str:
+    """Names of packages and instructions are others' words: no markup, and nobody is called by them (``@babel/core``)."""
+    return _cut(text, LINE_LETTERS).replace("@", "@<!-- -->")
 
 
 def comparison_markdown(comparison: Comparison) -> str:

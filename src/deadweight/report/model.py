@@ -77,8 +77,9 @@ class Coverage:
     language: str = "not_scanned"
 
     def lacks(self, *, partly: bool = True) -> str:
-        """What a count does not hold (``OS partly, language not covered``); with ``partly=False`` only what it holds nothing of."""
-        words = {"not_covered": "not covered", **({"partly_covered": "partly"} if partly else {})}
+        """What a count does not hold (``OS partly covered, language not covered``); ``partly=False``: only what it holds nothing
+        of."""
+        words = {"not_covered": "not covered", **({"partly_covered": "partly covered"} if partly else {})}
         states = (("OS", self.os), ("language", self.language))
         return ", ".join(f"{what} {words[state]}" for what, state in states if state in words)
 
@@ -326,7 +327,7 @@ class AttackSplit:
 
 @dataclass(frozen=True)
 class PayloadRecord:
-    """What a payload is: shown once, next to its row of the heat map.
+    """What a payload is: shown once, above what came of it.
 
     ``delivery`` is ``service`` (through a vulnerability of the service itself) or ``breach`` (after a breach, by code that already
     runs next to the service); None in older reports. ``pack`` is the built-in pack it belongs to, None if it is the suite's own.

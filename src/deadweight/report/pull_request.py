@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from deadweight._errors import wording
 from deadweight._log_excerpt import plain
 from deadweight._packages import images
-from deadweight.report import figures
+from deadweight.report import charts, figures
 from deadweight.report.compare import Change, compare, same_image
-from deadweight.report.markdown import escape, render_template
+from deadweight.report.markdown import render_template
 from deadweight.report.model import Report, VariantRecord
 from deadweight.report.table import size_of
 from deadweight.sources.adapt_dockerfile import instructions
@@ -90,23 +90,7 @@ def _short(text: str) -> str:
     return figures.cut(text, 100)
 
 
-# Sizes before and after as a picture that a comment, a log and a terminal all show: bars of letters.
-WIDTH = 40
 SHOWN_BARS = 8
-FULL, SOME = "█", "▏"
-
-
-def size_bars(sizes: Sequence[tuple[str, int, int]]) -> str:
-    """Two lines for each variant, those that changed most first; all bars have one scale."""
-    chosen = sorted(sizes, key=lambda size: -abs(size[2] - size[1]))[:SHOWN_BARS]
-    most = max((max(before, now) for _, before, now in chosen), default=0) or 1
-    wide = max((len(name) for name, _, _ in chosen), default=0)
-    rows = [row for name, before, now in chosen for row in ((name, "before", before), ("", "now", now))]
-    return "\n".join(
-        f"{name:<{wide}}  {word:<6}  {FULL * round(WIDTH * size / most) or SOME} {figures.size(size)}"
-        for name, word, size in rows
-    )
-
 
 Level = Literal["fine", "look", "stop"]
 Cause = Literal["change", "base", "database", "measuring"]
@@ -118,7 +102,7 @@ SECTIONS: tuple[tuple[str, Cause], ...] = (
     ("New entries of the vulnerability database since then", "database"),
     ("Different measurements with the same inputs", "measuring"),
 )
-MAX_BYTES, MAX_LINE = 60_000, 400
+MAX_BYTES = 60_000
 """GitHub takes 65,536 characters."""
 
 MARKER = "<!-- deadweight verdict: "
@@ -250,16 +234,10 @@ def markdown(verdict: Verdict, run: int = 0) -> str:
         "first": first_line(verdict),
         "found": verdict,
         "sections": {title: verdict.of(cause) for title, cause in SECTIONS},
-        "bars": size_bars(verdict.sizes),
-        "safe": _safe,
+        "chart": charts.changed(verdict.sizes, SHOWN_BARS),
     }
     for shown in SHOWN:
         text = plain(render_template("pull_request.md.j2", shown=shown, **parts))
         if len(text.encode()) <= MAX_BYTES:
             break
     return text
-
-
-def _safe(text: str) -> str:
-    """Names of packages and instructions are others' words: no markup, and nobody is called by them (``@babel/core``)."""
-    return escape(figures.cut(text, MAX_LINE)).replace("@", "@<!-- -->")

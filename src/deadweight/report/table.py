@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import by_ladder
 from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
 _NONE = "none"
-NOT_ATTACKED = "not attacked"
-_ABSENT = {_NONE, figures.NOTHING, NOT_ATTACKED}
+NOT_ATTACKED, NOT_ASKED = "not attacked", "not scanned (not asked)"
+_ABSENT = {_NONE, figures.NOTHING, NOT_ATTACKED, NOT_ASKED}
 """A column in which no variant has anything is left out of its ladder; what was not measured is told all the same."""
 
 
@@ -32,8 +31,8 @@ class Cell:
 @dataclass(frozen=True)
 class Column:
     """``make`` gets a variant and the size of its ladder's largest image. The lower ``rank``, the sooner it gets the room that a
-    terminal has. ``task`` gets its figure anew, for one variant; ``report`` stands for what is no measurement of ours, and
-    ``reference`` marks it. ``origin`` is whose provenance the figure has."""
+    terminal has. ``task`` gets its figure anew, for one variant; ``report`` stands for what is no measurement of ours.
+    ``origin`` is whose provenance the figure has."""
 
     key: str
     title: str
@@ -42,7 +41,6 @@ class Column:
     task: str
     origin: str = "image"
     numeric: bool = False
-    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,29 +115,10 @@ def _figure(
     return make
 
 
-def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    if record.build is None:
-        return _unmeasured()
-    if record.base is None:
-        made_with = f", made with {', '.join(map(short, record.other_stand_ins))}" if record.stand_in else ""
-        return Cell(_NONE + made_with, "", badge=figures.STAND_IN if record.stand_in else "")
-    badge = figures.STAND_IN if record.base.stand_in else ""
-    return Cell(short(record.base.reference), record.base.reference, badge=badge)
-
-
-def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
-    value = size_of(record)
-    return _unmeasured() if not value or not largest else Cell(figures.ratio(largest, value), largest / value)
-
-
-def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Reports of earlier versions know a Go version alone."""
+def runtime_words(record: VariantRecord) -> str:
+    """What runs the service (``Go 1.26``), empty if that is unknown. Reports of earlier versions know a Go version alone."""
     runtime = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
-    if not runtime:
-        return _unmeasured()
-    if runtime.name == _NONE:
-        return _unmeasured(_NONE)
-    return Cell(figures.runtime(runtime.name, runtime.version), f"{runtime.name} {runtime.version or ''}")
+    return figures.runtime(runtime.name, runtime.version) if runtime else ""
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -219,7 +198,7 @@ def _labels(check: CheckRecord) -> dict[str, bool]:
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.vulnerabilities.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
-        return _unmeasured(figures.NOTHING)  # nobody asks for them
+        return _unmeasured(NOT_ASKED)
     return vulnerabilities_cell(record.vulnerabilities)
 
 
@@ -227,61 +206,29 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     """The total, or which of the two other things it is; partial coverage is told with the number."""
     if scan.status == "not_covered":
         return _unmeasured("not covered")
-    if scan.status == "not_scanned" or (scan.total is None and scan.coverage.language != "not_covered"):
-        return _unmeasured("not scanned")
-    if scan.total is None:
-        return Cell(figures.NOTHING, None, "muted", badge=scan.coverage.lacks())
+    if scan.status == "not_scanned" or scan.total is None:
+        return Cell("not scanned", None, "muted", badge=scan.coverage.lacks(partly=False))
     return Cell(f"{scan.total:,}", scan.counted, badge=scan.coverage.lacks())
 
 
-def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Findings in packages that the running service was seen to use, and in those that no operation made it use; nothing where
-    the database does not know the language of the service."""
-    scan = record.vulnerabilities
-    if scan.status != "scanned" or scan.total is None:
-        return _unmeasured(figures.NOTHING)
-    reach = scan.reachability
-    if reach.status != "measured" or reach.dead_weight is None:
-        return _unmeasured()
-    sent = "" if reach.operations is None else figures.plural(reach.operations, "operation")
-    return Cell(f"{figures.count(reach.reachable)} / {reach.dead_weight:,}", reach.dead_weight, badge=sent)
-
-
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another.
-
-    The badge also says what stops them: the image, the engine, and what hardening would stop besides.
-    """
+    """Stopped of those that the ladder's variants share, in the posture of a plain ``docker run`` unless the badge says another."""
     split = record.attack_split
     if split is None:
         return _unmeasured() if record.attacks else _unmeasured(NOT_ATTACKED)
-    posture = "" if split.posture == "default" else f"{split.posture}; "
-    by = f"{posture}{split.by_image} + {split.by_engine} (+ {split.by_hardening})"
-    return Cell(str(split), split.stopped / split.of, badge=by)
-
-
-def _reference(field: str, shown: Callable[[int | None], str]) -> Callable[..., Cell]:
-    return _figure(lambda record: getattr(record.reference, field, None), shown, figures.NOTHING)
+    return Cell(str(split), split.stopped / split.of, badge="" if split.posture == "default" else split.posture)
 
 
 COLUMNS: tuple[Column, ...] = (
     Column("variant", "Variant", lambda name, _record, _largest: Cell(name, name), 1, ""),
-    Column("checks", "Checks", _checks, 3, "verify"),
     Column("size", "Size", _figure(size_of, figures.size), 2, "layers", numeric=True),
-    Column("reference_size", "Reference size", _reference("size_bytes", figures.size), 10, "report", numeric=True, reference=True),
-    Column("ratio", "Size ratio", _ratio, 7, "layers", numeric=True),
-    Column("compressed", "Compressed", _figure(compressed_of, figures.size), 13, "layers", numeric=True),
-    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
-    Column("reach", "Reached / not used by the operations asked", _reach, 6, "verify --check vulnerabilities", "vulnerabilities",
-           numeric=True),
-    Column("reference_vulnerabilities", "Reference vuln.", _reference("vulnerabilities", figures.count), 15, "report",
-           numeric=True, reference=True),
-    Column("attacks", "Attacks stopped: image + engine (+ hardened)", _attacks, 4, "attack", "attacks", numeric=True),
-    Column("startup", "Start-up", _startup, 8, "verify --check runs", "startup_seconds", numeric=True),
-    Column("build", "Build", _build, 9, "build --force", "build", numeric=True),
-    Column("user", "User", _user, 12, "layers"),
-    Column("base", "Base", _base, 11, "build --force", "build"),
-    Column("runtime", "Runtime", _runtime, 16, "layers"),
-    Column("layers", "Layers", _figure(layer_count, figures.count), 14, "layers", numeric=True),
-    Column("builder", "Builder", lambda _name, record, _: Cell(record.builder, record.builder), 17, "build --force", "build"),
-)  # fmt: skip
+    Column("vulnerabilities", "CVEs", _vulnerabilities, 5, "scan", "vulnerabilities", numeric=True),
+    Column("attacks", "Attacks stopped", _attacks, 4, "attack", "attacks", numeric=True),
+    Column("startup", "Start-up", _startup, 6, "verify --check runs", "startup_seconds", numeric=True),
+    Column("build", "Build", _build, 7, "build --force", "build", numeric=True),
+    Column("user", "User", _user, 8, "layers"),
+    Column("checks", "Checks", _checks, 3, "verify"),
+)
+"""Those that a decision needs: the first table that people see."""
+BRIEF = ("variant", "size", "vulnerabilities", "attacks", "startup", "checks")
+"""Those of a comment, which is narrower."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,24 +11,62 @@ from typing import Literal
 from deadweight._errors import wording
 from deadweight._packages import images
 from deadweight.report import attacks, figures
-from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import Ladder, is_root, ladders, size_of, startup_differs
+from deadweight.report.cves import groups, one_change
+from deadweight.report.model import AttackSplit, CheckRecord, Report, VariantRecord
+from deadweight.report.table import Ladder, compressed_of, is_root, ladders, size_of, vulnerabilities_cell
 
 # Which variant of a ladder to ship, and what it costs: one sentence, from measured figures alone.
 
-RIVALS_TOLD = 2
+RIVALS_TOLD, STEPS = 2, 2
+OWN = "today"
+"""The image that a repository builds already, as ``init`` names it: what others are compared with; else the next best is."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One thing that failed, is worse or is not known: ``check`` is ``build`` if there is no image of what the suite asks for now.
+    ``next`` is the command that follows."""
+
+    variant: str
+    check: str
+    reason: str
+    word: str = "FAILED"
+
+    def __str__(self) -> str:
+        return f"{self.variant}/{self.check}: {self.reason}"
+
+    @property
+    def next(self) -> str:
+        """The command to run once it is mended."""
+        task = "build" if self.check == "build" or self.word != "FAILED" else "verify"
+        return f"invoke {task} --variant {shlex.quote(self.variant)}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``winner`` is None where nothing can be shipped; ``text`` says why then. ``head`` stands before it: ``Ship``, with the ladder
-    where there is more than one. ``unknown`` are the winner's checks without a result."""
+    """What to ship of a ladder. ``winner`` is None if nothing can be shipped; ``why`` says why then. ``head`` stands before it:
+    ``Ship``, with the ladder if there is more than one. ``unknown`` are the winner's checks without a result, ``doubts`` what else
+    is not known of it; ``figures`` are its size, findings and attacks, each with what it counts; ``next`` is what to do, step by
+    step, each with its command."""
 
     ladder: str
     winner: str | None
-    text: str
+    why: str
     head: str = "Ship"
     unknown: tuple[str, ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+    next: tuple[tuple[str, str], ...] = ()
+    doubts: tuple[str, ...] = ()
+    title: str = ""
+
+    @property
+    def text(self) -> str:
+        """In one sentence."""
+        if self.winner is None:
+            return self.why
+        verb = "is" if len(self.unknown) == 1 else "are"
+        unknown = f"; its {', '.join(self.unknown)} {verb} not known" if self.unknown else ""
+        return f"{self.winner} ({self.figures[0][0]}) {self.why}{unknown}."
 
 
 @dataclass(frozen=True)
@@ -39,17 +78,17 @@ class _Figure:
     but: Callable[[VariantRecord], str]
 
 
-def findings(report: Report) -> tuple[Finding, ...]:
+def findings(report: Report, worse: Sequence[Point] = ()) -> tuple[Finding, ...]:
     """One for each ladder in which variants can be compared: ladders of samples that are meant to fail are a story of their own."""
-    judged = [
-        (ladder, finding)
-        for ladder in ladders(report)
-        if not any(_fails_as_meant(check) for row in ladder.rows for check in row.record.checks.values())
-        if (finding := _finding(ladder)) is not None
-    ]
+    found = [_finding(ladder, worse) for ladder in ladders(report) if not meant_to_fail(ladder)]
+    judged = [finding for finding in found if finding]
     if len(judged) == 1:
-        return (judged[0][1],)
-    return tuple(replace(finding, head=f"{finding.head} ({ladder.title})") for ladder, finding in judged)
+        return tuple(judged)
+    return tuple(replace(finding, head=f"{finding.head} ({finding.title})") for finding in judged)
+
+
+def meant_to_fail(ladder: Ladder) -> bool:
+    return any(_fails_as_meant(check) for row in ladder.rows for check in row.record.checks.values())
 
 
 def _fails_as_meant(check: CheckRecord) -> bool:
@@ -62,51 +101,125 @@ def _fit(record: VariantRecord) -> bool:
     return built and all(check.expected for check in record.checks.values()) and bool(size_of(record))
 
 
-def _finding(ladder: Ladder) -> Finding | None:
+def _finding(ladder: Ladder, worse: Sequence[Point]) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if _fit(record)}
     if not able:
-        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner")
+        then: tuple[tuple[str, str], ...] = ((wording("report.build_first"), "invoke build"),)
+        none = Finding(ladder.name, None, wording("report.nothing_to_ship"), "No winner", next=then, title=ladder.title)
         return none if any(record.build for record in records.values()) else None
     if len({figures.size(size) for record in records.values() if (size := size_of(record))}) < 2:
         return None
     measures = [figure for figure in FIGURES if any(figure.of(record) is not None for record in able.values())]
-    ranks = {name: sum(_rank(able, name, figure) for figure in measures) for name in able}
-    winner = min(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
-    unknown = tuple(name for name, check in able[winner].checks.items() if check.status == "not_measured")
-    text = f"{winner} {_against(winner, records)}{_rivals(winner, able, measures)}"
-    if unknown:  # then it is recommended with that said
-        text += f"; its {', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
-    if resting := sum(record.stand_in for record in records.values()):
-        text += f"; {'all' if resting == len(records) else f'{resting} of {len(records)}'} are stand-ins"
-    return Finding(ladder.name, winner, f"{text}.", unknown=unknown)
+    ranks, best = ({name: sum(_rank(able, name, of, gap) for of in measures) for name in able} for gap in (None, -1))
+    order = sorted(able, key=lambda name: (ranks[name], size_of(able[name]) or 0))
+    winner, second = order[0], next((name for name in (OWN, *order[1:2]) if name in able and name != order[0]), None)
+    own = able[winner]
+    unknown = _unknown(own)
+    regressions = [point for point in worse if point.variant == winner]
+    unsure = [name for name in order[1:] if _unknown(able[name]) and best[name] <= ranks[winner]]
+    why = _against(own, second, able) + _rivals(winner, able, measures) + _out(records, worse, winner)
+    heads = {"Verify, then ship": unknown, "Review, then ship": regressions, "So far, ship": unsure, "Ship": True}
+    head = next(head for head, needed in heads.items() if needed)
+    then = tuple(_steps(winner, records, unsure, regressions))[:STEPS]
+    doubts = tuple(_doubts(own, [f"{name} ({next(iter(_unknown(able[name]).values()))})" for name in unsure]))
+    return Finding(ladder.name, winner, why, head, tuple(unknown), _figures(own), then, doubts, ladder.title)
 
 
-def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:
-    """How many are better by this figure. What was not measured is better than nothing else."""
+def _unknown(record: VariantRecord) -> dict[str, str]:
+    """Its checks without a result, each with the word for why."""
+    return {name: check.word for name, check in record.checks.items() if check.status == "not_measured"}
+
+
+def _out(records: Mapping[str, VariantRecord], worse: Sequence[Point], winner: str) -> str:
+    """Which variants cannot be recommended, whatever their figures, or are worse than they were."""
+    clauses = []
+    for name, record in records.items():
+        wrong = ["build"] * bool(record.failed) + [name for name, check in record.checks.items() if not check.expected]
+        clauses += [f"; {name} is out ({figures.listed(wrong)} failed)"] * bool(wrong)
+        clauses += [f"; {name} became worse ({point.reason})" for point in worse if name == point.variant != winner][:1]
+    return "".join(clauses[:RIVALS_TOLD])
+
+
+def _figures(record: VariantRecord) -> tuple[tuple[str, str], ...]:
+    """The three that a decision rests on, each with what it counts. No count stands where nothing was scanned or attacked."""
+    scan, split, packed = vulnerabilities_cell(record.vulnerabilities), record.attack_split, compressed_of(record)
+    size = (figures.size(size_of(record)), f"unpacked, {figures.size(packed)} to pull" if packed else "unpacked")
+    cves = (scan.text, f"CVEs ({scan.badge})" if scan.badge else "CVEs")
+    if split is None:
+        return size, cves, ("not attacked", "attacks")
+    return size, cves, (f"{split.stopped} of {split.of}", f"attacks stopped {_in(split)}")
+
+
+def _steps(
+    winner: str, ladder: Mapping[str, VariantRecord], unsure: Sequence[str], worse: Sequence[Point]
+) -> Iterator[tuple[str, str]]:
+    """What to do next, each with its command: what makes the choice certain before what makes the image better."""
+    own, here = ladder[winner], f"--variant {shlex.quote(winner)}"
+    if unknown := _unknown(own):
+        yield wording("report.verify_first", checks=figures.listed(tuple(unknown))), f"invoke verify {here}"
+    if worse:
+        yield wording("report.undo", change=worse[0].reason), f"invoke build {here}"
+    if unsure:
+        yield wording("report.verify_others", variants=figures.listed(unsure)), "invoke verify"
+    if change := one_change(winner, ladder):
+        yield change, f"invoke build {here}"
+    if own.vulnerabilities.status == "not_scanned":
+        yield wording("report.scan_first"), f"invoke scan {here}"
+    if own.attack_split and own.attack_split.by_hardening:
+        yield wording("report.harden", count=own.attack_split.by_hardening), f"invoke harden {here}"
+    yield wording("report.push"), f"invoke push {here} --to REGISTRY/NAME"
+
+
+def _doubts(record: VariantRecord, unsure: Sequence[str]) -> Iterator[str]:
+    """What is not known of a variant, and which others may be better."""
+    scan = record.vulnerabilities
+    if unknown := _unknown(record):
+        yield wording("report.unknown_checks", checks=", ".join(f"{name} ({word})" for name, word in unknown.items()))
+    if unsure:
+        yield wording("report.unknown_others", variants=figures.listed(unsure))
+    if scan.status == "scanned" and (lacks := scan.coverage.lacks()):
+        yield wording("report.covers", lacks=lacks)
+    if scan.total and not _graded(record):
+        yield wording("report.no_severity", count=figures.plural(scan.total or 0, "CVE"))
+    if record.stand_in:
+        own_base = record.base is not None and record.base.stand_in
+        yield wording("report.stand_in_base" if own_base else "report.stand_in_stage")
+
+
+def _graded(record: VariantRecord) -> bool:
+    """Whether the database grades anything that it found: else a gate on a severity can never fail."""
+    return any(count for severity, count in record.vulnerabilities.by_severity.items() if severity != "unknown")
+
+
+def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure, missing: int | None) -> int:
+    """How many are better by this figure, or ``missing`` if it is unknown (None: it is better than nothing else)."""
     own = measure.of(able[name])
+    if own is None and missing is not None:
+        return missing
     values = [measure.of(record) for record in able.values()]
     return sum(value is not None and (own is None or value < own) for value in values)
 
 
-def _against(winner: str, records: dict[str, VariantRecord]) -> str:
-    """What the winner has over the largest of its ladder."""
-    own = records[winner]
-    largest = max(records, key=lambda name: size_of(records[name]) or 0)
-    size, ratio = _size(own), _smaller(size_of(records[largest]) or 0, size_of(own) or 1)
-    parts = [f"({size}) is {ratio} than {largest}"]
-    if largest == winner:
-        parts = [f"has the best figures at {size}, though it is the largest"]
-    few, many = own.vulnerabilities, records[largest].vulnerabilities
+def _against(own: VariantRecord, other: str | None, able: Mapping[str, VariantRecord]) -> str:
+    """What the winner has, with another's figures beside it. Where the other is smaller, its own clause says so."""
+    peer = able[other] if other else None
+    few, split, size, largest = own.vulnerabilities, own.attack_split, size_of(own) or 1, peer and size_of(peer)
+    parts = [f"is {_smaller(largest, size)} than {other}"] if largest and largest > size else []
     if few.status == "scanned":
-        compared = None not in (few.total, many.total) and many.status == "scanned" and many.total != few.total
-        lacks = few.coverage.lacks(partly=few.total is None)
-        instead = f" (not {many.total:,})" if compared else ""
-        parts.append(_carries(own) + (f" ({lacks})" if lacks else "") + instead)
-    if split := own.attack_split:
-        where = "a plain container" if split.posture == "default" else f"posture {split.posture}"
-        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} in {where}")
-    return figures.listed(parts)
+        many, lacks = peer and peer.vulnerabilities.total, few.total is not None and few.coverage.lacks(partly=False)
+        beside = [lacks] if lacks else []
+        beside += [f"{other}: {many:,}"] if None not in (few.total, many) and many != few.total else []
+        parts.append(_carries(own) + (f" ({'; '.join(beside)})" if beside else ""))
+    if split:
+        rival = peer and peer.attack_split
+        beside = [f" ({other}: {rival.stopped})"] if rival and rival.stopped != split.stopped else [""]
+        parts.append(f"stops {split.stopped} of {figures.plural(split.of, 'attack')} {_in(split)}{beside[0]}")
+    return figures.listed([*parts, *([_keeps(own)] if own.layers else [])]) or "is the only one that can be shipped"
+
+
+def _in(split: AttackSplit) -> str:
+    return "in a plain container" if split.posture == "default" else f"in posture {split.posture}"
 
 
 def _smaller(large: int, small: int) -> str:
@@ -119,8 +232,7 @@ def _smaller(large: int, small: int) -> str:
 
 def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]) -> str:
     """What the winner costs: who is better at something, and where that one falls behind."""
-    clauses: dict[str, str] = {}
-    own = able[winner]
+    clauses, own = dict[str, str](), able[winner]
     for measure in measures:
         rivals = [name for name, record in able.items() if _less(measure.of(record), measure.of(own))]
         best = min(rivals, key=lambda name: measure.of(able[name]) or 0.0, default="")
@@ -139,7 +251,7 @@ def _less(one: float | None, other: float | None) -> bool:
 
 def _carries(record: VariantRecord) -> str:
     total = record.vulnerabilities.total
-    return f"carries {figures.NOTHING} findings" if total is None else f"carries {figures.plural(total, 'finding')}"
+    return "was not scanned for CVEs" if total is None else f"carries {figures.plural(total, 'CVE')}"
 
 
 TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user-id programs": "setuid"}
@@ -148,6 +260,10 @@ TOOLS = {"a shell": "shells", "a package manager": "package_managers", "set-user
 def _tools(record: VariantRecord) -> list[str]:
     """The kinds of tools that an intruder would find."""
     return [word for word, files in TOOLS.items() if getattr(record.layers, files, ())]
+
+
+def _keeps(record: VariantRecord) -> str:
+    return f"keeps {figures.listed(_tools(record)) or 'no shell'}"
 
 
 def _stops(record: VariantRecord) -> str:
@@ -165,11 +281,7 @@ def _root(record: VariantRecord) -> int | None:
 
 FIGURES = (
     _Figure(size_of, lambda record: f"is smaller ({_size(record)})", lambda record: f"weighs {_size(record)}"),
-    _Figure(
-        lambda record: None if record.layers is None else len(_tools(record)),
-        lambda _: "leaves fewer tools for an intruder",
-        lambda record: f"keeps {' and '.join(_tools(record))}",
-    ),
+    _Figure(lambda record: None if record.layers is None else len(_tools(record)), _keeps, _keeps),
     _Figure(lambda record: -record.attack_split.stopped if record.attack_split else None, _stops, _stops),
     _Figure(lambda record: record.vulnerabilities.counted, _carries, _carries),
     _Figure(_root, lambda _: "does not run as root", lambda _: "runs as root"),
@@ -178,18 +290,6 @@ FIGURES = (
 
 REASON_LETTERS = 140
 STAND_IN_PAGE = "docs/how-to/sources.md"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One thing that failed or is not known: ``check`` is ``build`` where there is no image of what the suite asks for now."""
-
-    variant: str
-    check: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.variant}/{self.check}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -216,12 +316,13 @@ class Verdict:
     stand_ins: str
 
 
-def verdict(report: Report, worse: int = 0) -> Verdict:
-    """All of it, for any report. ``worse``: the number of regressions since an earlier one, which fail too."""
+def verdict(report: Report, worse: Sequence[Point] = ()) -> Verdict:
+    """All of it, for any report. ``worse``: the regressions since an earlier one, which fail too."""
     failures, gaps = tuple(_failures(report)), tuple(_gaps(report))
-    title, stories = _title(report, failures, gaps, worse), tuple(_stories(report))
+    title, stories = _title(report, failures, gaps, len(worse)), tuple(_stories(report))
     status: Literal["pass", "gaps", "fail"] = "fail" if failures or worse else "gaps" if gaps else "pass"
-    return Verdict(status, title, _counts(report), failures, gaps, findings(report), stories, stand_ins(report))
+    chosen = findings(report, worse)
+    return Verdict(status, title, _counts(report), (*failures, *worse), gaps, chosen, stories, stand_ins(report))
 
 
 def _failures(report: Report) -> Iterator[Point]:
@@ -273,14 +374,13 @@ def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...], w
         kinds = {"build": builds, "check": len(failures) - builds}
         failed = " and ".join(figures.plural(count, word) for word, count in kinds.items() if count)
         parts = [f"{failed} failed"] if failed else []
-        return "; ".join(
-            [*parts, *([wording("report.worse", count=figures.plural(worse, "regression"))] if worse else [])]
-        )
+        parts += [wording("report.worse", count=figures.plural(worse, "regression"))] if worse else []
+        return "; ".join(parts)
     if gaps:
         return "Nothing failed, but " + ", ".join(f"{gap.count:,} {gap.word}" for gap in gaps)
     if not any(record.checks for record in report.variants.values()):
         return wording("report.nothing_checked")
-    return "Everything came out as expected"
+    return "All checks came out as expected"
 
 
 def _counts(report: Report) -> str:
@@ -351,15 +451,16 @@ HISTORY_COLUMNS = 6
 
 
 class View:
-    """A report, ready to be put into words. Sections without evidence are empty and not shown."""
+    """A report, ready to be put into words and pictures. Sections without evidence are empty and not shown; ladders of samples that
+    are meant to fail stand last."""
 
-    def __init__(self, report: Report, worse: int = 0) -> None:
+    def __init__(self, report: Report, worse: Sequence[Point] = ()) -> None:
         variants = report.variants
-        scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
-        self.ladders = ladders(report)
+        self.ladders = tuple(sorted(ladders(report), key=meant_to_fail))
+        self.judged = tuple(ladder for ladder in self.ladders if not meant_to_fail(ladder))
+        self.samples = self.ladders[len(self.judged) :]
         self.sources = tuple(dict.fromkeys(record.reference.source for record in variants.values() if record.reference))
-        self.build_note = _build_note(report)
-        self.figure_notes = tuple(note for ladder in self.ladders for note in _figure_notes(ladder))
+        self.figure_notes = (wording("report.builds"), *filter(None, map(_ledger_note, self.ladders)))
         self.verdict = verdict(report, worse)
         self.winners = {  # by variant, the label beside its name
             finding.winner: f"ship, {figures.listed(finding.unknown)} not known" if finding.unknown else "ship"
@@ -374,58 +475,20 @@ class View:
         self.postures = attacks.main_postures(report)
         self.payloads = attacks.payloads(report)
         self.attack_notes = shared_notes({name: record.attack_notes for name, record in variants.items()})
-        self.sums = attacks.sums(report, self.postures)
-        self.scans = tuple(variants.items()) if scanned else ()
+        scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
+        self.scans = {row.variant: row.record for ladder in self.judged for row in ladder.rows} if scanned else {}
+        self.groups = groups(self.scans)
+        self.ungraded = bool(self.groups) and not any(map(_graded, self.scans.values()))
         self.history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
 
 
-def _figure_notes(ladder: Ladder) -> Iterator[str]:
-    """What a reader of a ladder must know of attacks and requests, and who starts faster if that can be told: ranges that overlap
-    are no difference."""
-    records = {row.variant: row.record for row in ladder.rows}
-    if split := next(filter(None, (record.attack_split for record in records.values())), None):
-        apart = f"; {split.not_handed_in} on what is never handed in are apart" if split.not_handed_in else ""
-        tried = figures.plural(split.of, "attack")
-        yield f"{ladder.title}: attacks stopped are of the {tried} measured for all its variants{apart}."
-    ledgers = [record.checks["api"].evidence.get("ledger") for record in records.values() if "api" in record.checks]
-    if ledger := next(filter(None, ledgers), None):
-        counts = {"known": ledger["operations_known"], "unasked": len(ledger["never_asked"])}
-        yield wording("report.ledger", ladder=ladder.title, asked=counts["known"] - counts["unasked"], **counts)
-    timed = {
-        name: record
-        for name, record in records.items()
-        if record.startup_seconds and len(record.startup_samples) > 1 and not record.startup_alone
-    }
-    if len(timed) < 2:
-        return
-    fastest = min(timed, key=lambda name: timed[name].startup_seconds or 0.0)
-    slower = [name for name, record in timed.items() if startup_differs(timed[fastest], record)]
-    starts = min(len(record.startup_samples) for record in timed.values())
-    median = f"{ladder.title}: start-up is the median of {starts} starts, with the range"
-    if not slower:
-        yield wording("report.no_difference", starts=median)
-        return
-    start = "starts" if len(slower) == 1 else "start"
-    yield f"{median}; {figures.listed(slower)} {start} later than {fastest}, others do not differ from it."
-
-
-CACHE_WORDS = {
-    "cold": "made from nothing",
-    "warm": "with parts of an earlier build, or with a cache mount, which may hold some",
-    "cached": "entirely from earlier builds",
-}
-
-
-def _build_note(report: Report) -> str:
-    """What the marks beside build times mean, those that are there; empty where nothing was built."""
-    builds = [record.build for record in report.variants.values() if record.build is not None]
-    if not builds:
+def _ledger_note(ladder: Ladder) -> str:
+    """How much of the service the requests of a ladder ask for."""
+    checks = [row.record.checks["api"].evidence.get("ledger") for row in ladder.rows if "api" in row.record.checks]
+    if not (ledger := next(filter(None, checks), None)):
         return ""
-    marks = [f"{mark}: {words}" for mark, words in CACHE_WORDS.items() if any(build.cache == mark for build in builds)]
-    if any(build.alone is False for build in builds):
-        marks.append("beside others: other builds took their part of the machine")
-    meaning = f" {'; '.join(marks)}." if marks else ""
-    return f"Build: seconds of the last real build.{meaning} Only cold builds, each alone, can be compared."
+    counts = {"known": ledger["operations_known"], "unasked": len(ledger["never_asked"])}
+    return wording("report.ledger", ladder=ladder.title, asked=counts["known"] - counts["unasked"], **counts)
 
 
 def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -436,6 +499,23 @@ def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
             about.setdefault(note, []).append(variant)
     every = sum(map(bool, notes.values()))
     return tuple(f"{'all' if len(names) == every > 1 else ', '.join(names)}: {note}" for note, names in about.items())
+
+
+def secrets_label(record: VariantRecord) -> str:
+    """One figure for an image's secrets: ``2 found``, or ``6 accepted`` if its check passes with them, and guesses apart."""
+    layers, check = record.layers, record.checks.get("layers")
+    if layers is None:
+        return figures.NOT_MEASURED
+    every: list[images.SecretMark | images.SecretFinding] = [*layers.secrets]
+    every += (mark for file in layers.hidden for mark in file.secrets)
+    accepted = check is not None and check.status == "pass"
+    listed = sum(mark.allowed is not None for mark in every)
+    counts = {
+        "found": 0 if accepted else layers.counted_secrets,
+        "accepted": listed + accepted * layers.counted_secrets,
+    }
+    counts["low confidence"] = sum(mark.allowed is None and mark.confidence == "low" for mark in every)
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "none"
 
 
 def secret_words(marks: Iterable[images.SecretMark | images.SecretFinding], none: str = "none") -> str:
