@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import CommandError, DeadweightError, Interrupted
 from deadweight.engine.health import call_grpc
 from deadweight.suite.checks import HttpRequest
-from deadweight_workload import examples, grpc, har, openapi
+from deadweight_workload import documents, examples, grpc, har, openapi
 from deadweight_workload.api import prepare, send
 from deadweight_workload.crawl import crawl
 from deadweight_workload.model import Step, Workload, operation_of, wording
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from deadweight.engine.http import Answer
     from deadweight.suite.model import Variant
 
-SECONDS = 8.0
+SECONDS, QUICK_SECONDS = 8.0, 2.0
+"""What a document shows may be slow on purpose: it would be asked again in each trial of ``harden``."""
 MOST_BYTES = 8 * 2**20
 """Of one answer: what is longer has no end."""
-MOST_RECORDED = 200
+MOST_RECORDED, MOST_NAMED = 200, 40
 MOST_OF_ONE = 3
 """Recorded requests of one operation: browsers ask for some again and again."""
 LAST = re.compile(
@@ -43,7 +44,13 @@ _OTHERS = 2
 def suite_steps(variant: Variant, templates: Iterable[str] = ()) -> tuple[Step, ...]:
     """The requests under ``checks.api``."""
     return tuple(
-        Step(item.name, operation_of(item.request.method, item.request.path, templates), item.request, item.expect)
+        Step(
+            item.name,
+            operation_of(item.request.method, item.request.path, templates),
+            item.request,
+            item.expect,
+            as_is=True,
+        )
         for item in variant.checks.api
     )
 
@@ -83,7 +90,9 @@ class _Collected:
         suite = suite_steps(self.variant, described)
         self.add(suite, (step.operation for step in suite))
         for name, operations in documents:
-            self.add(self._generated(name, operations), map(str, operations))
+            self.add(list(self._generated(name, operations)), map(str, operations), again=True)
+        if speaks:
+            self.add(list(self._documented()), again=True)
         for file in self.variant.checks.requests:
             if file.endswith(".har"):
                 self.add(self._recorded(file))
@@ -96,9 +105,12 @@ class _Collected:
             self.notes.append(wording("ledger.add"))
         return Workload(tuple(_unique(ordered)), tuple(self.known), self.variant.checks.holdout, tuple(self.notes))
 
-    def add(self, steps: Iterable[Step], known: Iterable[str] = ()) -> None:
-        """Those of operations that nothing asks yet."""
-        new = [step for step in steps if step.operation not in self._asked]
+    def add(self, steps: Iterable[Step], known: Iterable[str] = (), *, again: bool = False) -> None:
+        """Those of operations that nothing asks yet; with ``again`` all that are other requests."""
+        asked = {repr(step.request) for step in self.steps}
+        new = [
+            step for step in steps if step.operation not in self._asked or (again and repr(step.request) not in asked)
+        ]
         self.steps += new
         self._asked |= {step.operation for step in new}
         self.known |= dict.fromkeys((*known, *(step.operation for step in new)))
@@ -167,11 +179,28 @@ class _Collected:
         for label, kind, fields in made:
             operation = own.get(label)
             with contextlib.suppress(ValueError):  # a method or a header that no suite could name
-                if operation is not None and fields:
+                if operation is not None and fields and (kind == "valid" or str(operation) not in self._asked):
                     headers = fields["headers"] | (login if operation.secured else {})
                     path = operation.path.removesuffix(operation.own) + fields["path"]
                     request = HttpRequest.model_validate(fields | {"path": path, "headers": headers})
-                    yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
+                    malformed = kind == "malformed"
+                    yield Step(f"{operation} ({kind})", str(operation), request, source="openapi", as_is=malformed)
+
+    def _documented(self) -> Iterator[Step]:
+        """What the repository's documents show, but for what is slow, or is no path of this service."""
+        for request in documents.shown(self.subject.suite.root):
+            answer = None if LAST.search(request.path) else self.ask(request)
+            if (
+                answer is None
+                or answer.status in openapi.NOT_THERE
+                or answer.truncated
+                or answer.seconds > QUICK_SECONDS
+            ):
+                continue
+            operation = operation_of(request.method, request.path, self.known)
+            more = "".join(f" {name}:{value}" for name, value in request.headers.items() if name != "content-type")
+            name = f"{request.method} {request.path}{more[:MOST_NAMED]} (docs)"
+            yield Step(name, operation, request, source="docs")
 
     def _recorded(self, file: str) -> Iterator[Step]:
         try:
