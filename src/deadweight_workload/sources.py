@@ -227,13 +227,13 @@ class _Collected:
 
     def _reflected(self, container: Container) -> Iterator[Step]:
         try:
-            for path, unary in grpc.methods(
+            for path, streams in grpc.methods(
                 lambda path, sent: call_grpc(container.http(), path, sent, SECONDS, MOST_BYTES)[1]
             ):
                 operation = operation_of("POST", path, (f"POST {path}",))
                 self.known[operation] = None
-                if unary and not LAST.search(path):
-                    yield Step(f"{operation} (grpc)", operation, grpc.request(path), source="grpc")
+                if not LAST.search(path):
+                    yield Step(f"{operation} (grpc)", operation, grpc.request(path, streams=streams), source="grpc")
         except Interrupted:
             raise
         except (OSError, http.client.HTTPException, DeadweightError, ValueError):
