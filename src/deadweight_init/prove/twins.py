@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deadweight_init.prove.proof import Proof
     from deadweight_workload.twin.compare import Comparison
 
-NOT_HELD = ("process", "files", "log", "ports", "SIGTERM")
+NOT_HELD = ("process", "image", "files", "log", "ports", "SIGTERM")
 """A rung has another base, so its user, files and locale may differ. Its answers may not."""
 MOST_TOLD = 4
 
@@ -30,7 +30,7 @@ def lost(proof: Proof, name: str) -> str:
         try:
             with proof.workspace() as workspace:
                 first, other = (workspace.subject(proof.variant(workspace, side)) for side in (own, name))
-                return _judged(proof, compare(first, other, (own, name), NOT_HELD))
+                return _judged(proof, compare(first, other, (own, name), NOT_HELD, probing=False))
         except MissingError as error:
             why = first_line(error.message)
     change = Change(Code.NOT_COMPARED, wording("change.with_own", own=own, reason=why))
