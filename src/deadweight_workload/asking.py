@@ -99,7 +99,7 @@ class Ids:
         """The step's request, with these names in the places of its operation's template (``GET /items/{id}``)."""
         path, mark, query = step.request.path.partition("?")
         parts, template = path.split("/"), step.operation.partition(" ")[2].split("/")
-        if step.as_is or len(parts) != len(template):
+        if step.source == "suite" or step.as_is or len(parts) != len(template):
             return step.request
         for at, part in enumerate(template):
             if part.startswith("{"):
@@ -114,9 +114,8 @@ class Ids:
         """A value of an answer without these names: they are the service's own."""
         names = {self._name(collection, "id") for collection in self._made} - {""}
         for name in sorted(names, key=len, reverse=True):
-            text = (
-                "<id>" if text.strip('"') == name else text.replace(name, "<id>") if len(name) >= LEAST_NAME else text
-            )
+            whole = text.strip('"') == name
+            text = "<id>" if whole else text.replace(name, "<id>") if len(name) >= LEAST_NAME else text
         return text
 
 

@@ -54,16 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     """Of the options of curl and wget that make a request another one, and of those with a value, which is no URL then."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-X", "--request", "--method")
-    parser.add_argument("-H", "--header", action="append", default=[])
-    parser.add_argument(
-        "-d", "--data", "--data-raw", "--data-binary", "--post-data", "--body-data", action="append", default=[]
-    )
+    for names in ("-H --header", "-d --data --data-raw --data-binary --post-data --body-data"):
+        parser.add_argument(*names.split(), action="append", default=[])
     parser.add_argument("--json", default="")
     parser.add_argument("-I", "--head", action="store_true")
-    parser.add_argument("-F", "-T", "-u", "--form", "--upload-file", "--user", "--data-urlencode", dest="unusable")
+    parser.add_argument(*["-F", "-T", "-u", "--form", "--upload-file", "--user", "--data-urlencode"], dest="unusable")
     parser.add_argument("-G", "--get", dest="unusable", action="store_const", const="-G")
     parser.add_argument(
-        "-o", "-O", "-w", "-m", "-A", "-e", "-b", "-c", "-x", "--cert", "--key", "--cacert", "--max-time"
+        *["-o", "-O", "-w", "-m", "-A", "-e", "-b", "-c", "-x", "--cert", "--key", "--cacert", "--max-time"]
     )
     for flag in "skviLfSqNna":
         parser.add_argument(f"-{flag}", action="store_true", dest="_")
@@ -99,23 +97,20 @@ def _of_httpie(words: Sequence[str]) -> tuple[str | None, list[str], str]:
     pairs = dict(word.split("=", 1) for word in words[1:] if re.match(r"[\w.-]+=[^=]", word))
     headers = [word for word in words[1:] if re.match(r"[A-Za-z-]+:[^/\d]", word)]
     method = next((word for word in words if re.fullmatch(r"[A-Z]{3,7}", word)), None)
-    if not pairs:
-        return method, headers, ""
-    return method or "POST", [*headers, "Content-Type: application/json"], json.dumps(pairs)
+    return (
+        method,
+        [*headers, *(["Content-Type: application/json"] if pairs else [])],
+        json.dumps(pairs) if pairs else "",
+    )
 
 
 def _made(method: str, target: str | None, headers: Sequence[str], body: str) -> HttpRequest | None:
     path = "/" + (target or "").rstrip(".,;:").removeprefix("/")
-    pairs = {
-        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in reversed(headers))
-    }
+    lines = (line.partition(":") for line in reversed(headers))
+    pairs = {name.strip().lower(): value.strip() for name, _, value in lines}
     if _TO_FILL_IN.search(f"{path}{body}{pairs}") or body.startswith("@"):
         return None
     request = har.clean(method, path, pairs.items(), body.encode())
-    others = {name: value for name, value in pairs.items() if not har.is_secret(name)}
-    try:
-        return request and HttpRequest.model_validate(
-            {**request.model_dump(include={"method", "path", "body"}), "headers": others}
-        )
-    except ValueError:
-        return None
+    usual = re.compile(r"[\w-]+: ?[\t -~]*")
+    others = {name: it for name, it in pairs.items() if not har.is_secret(name) and usual.fullmatch(f"{name}:{it}")}
+    return request and request.model_copy(update={"headers": others})

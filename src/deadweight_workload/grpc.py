@@ -65,14 +65,11 @@ def call_stream(route: Route, path: str, framed: bytes) -> tuple[dict[str, str],
     from h2.exceptions import ProtocolError
 
     headers, body, ends, seen = dict[str, str](), b"", time.monotonic() + STREAM_SECONDS, list[events.Event]()
-    peer, given = (
-        H2Connection(H2Configuration(client_side=True, header_encoding="utf-8")),
-        [(":method", "POST"), (":path", path)],
-    )
+    peer = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
     with route.dial(STREAM_SECONDS) as wire, contextlib.suppress(TimeoutError):
         peer.initiate_connection()
-        given += [(":scheme", "http"), (":authority", "localhost"), ("te", "trailers"), *STREAMED.items()]
-        peer.send_headers(1, given)
+        given = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "localhost", "te": "trailers"}
+        peer.send_headers(1, [*given.items(), *STREAMED.items()])
         peer.send_data(1, framed, end_stream=True)
         while len(_frames(body)) < MOST_MESSAGES and not any(isinstance(event, events.StreamEnded) for event in seen):
             wire.sendall(peer.data_to_send())

@@ -33,7 +33,7 @@ Source = Literal["suite", "openapi", "docs", "har", "grpc", "crawl", "probe"]
 class Step:
     """One request of an operation. ``expect`` is what the suite expects, or what the service answered twice alike in the suite's
     own posture; None before that was asked. ``name`` is unique in its workload. ``as_is``: the ids in its
-    path are meant as they stand."""
+    path are meant as they stand, as the suite's are."""
 
     name: str
     operation: str

@@ -44,13 +44,7 @@ _OTHERS = 2
 def suite_steps(variant: Variant, templates: Iterable[str] = ()) -> tuple[Step, ...]:
     """The requests under ``checks.api``."""
     return tuple(
-        Step(
-            item.name,
-            operation_of(item.request.method, item.request.path, templates),
-            item.request,
-            item.expect,
-            as_is=True,
-        )
+        Step(item.name, operation_of(item.request.method, item.request.path, templates), item.request, item.expect)
         for item in variant.checks.api
     )
 

@@ -101,11 +101,8 @@ def explained(
     other = Cause("other_program", {"a": ran[0], "b": ran[1], "side": name}) if all(ran) else None
     process = {one.field: one for one in differences if one.request in BEHIND}
     denied = any(one.request == "log" and _DENIED.search(one.field) for one in differences)
-    causes = (
-        _cause(one, {} if one.request in probes else process, lacking, name, other, denied=denied)
-        for one in differences
-    )
-    told = [replace(one, cause=cause) for one, cause in zip(differences, causes, strict=True)]
+    guessed = [(one, {} if one.request in probes else process) for one in differences]
+    told = [replace(one, cause=_cause(one, seen, lacking, name, other, denied=denied)) for one, seen in guessed]
     order: dict[str, int] = {}
     for one in sorted(told, key=lambda one: one.request in BEHIND):  # what a user of the service sees comes first
         order.setdefault(one.cause.code if one.cause else "", len(order))
@@ -162,15 +159,9 @@ def _of_file(paths: Sequence[str], b: str) -> Cause | None:
 
 def _of_folder(one: Difference, process: Mapping[str, Difference]) -> Cause | None:
     """A folder or program that the image of B lacks and the answer of A names."""
-    named = (
-        name
-        for name in process
-        if re.search(rf"\b{re.escape(PurePosixPath(name).name)}\b", one.a or "") and name[0] == "/"
-    )
-    return next(
-        (Cause("folder", {"field": name, "a": process[name].a or "", "b": process[name].b or ""}) for name in named),
-        None,
-    )
+    words = re.findall(r"[\w.-]+", one.a or "")
+    name = next((name for name in process if name[0] == "/" and PurePosixPath(name).name in words), "")
+    return Cause("folder", {"field": name, "a": str(process[name].a), "b": str(process[name].b)}) if name else None
 
 
 def _of_process(one: Difference) -> Cause | None:

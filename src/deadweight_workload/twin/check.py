@@ -61,7 +61,8 @@ def compare(
     found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
     left = [one for one in found if not one.accepted(allow)]
     differences, unwatched = _explained(a, b, work.steps, left, names[1]) if left else ((), "")
-    ledger = Ledger(len(work.operations), 0, work.ledger().unasked)
+    own = replace(work, steps=tuple(step for step in work.steps if step.name not in probes))
+    ledger = Ledger(len(own.operations), 0, own.ledger().unasked)
     accepted = len(found) - len(left)
     return Comparison(
         *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes)

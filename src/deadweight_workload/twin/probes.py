@@ -32,7 +32,7 @@ def probes(steps: Iterable[Step], ask: Callable[[Step], Answer | None]) -> Itera
     for row in tomllib.loads((files(__package__) / "probes.toml").read_text("utf-8"))["probe"]:
         for operation, step in {aims[place].operation: aims[place] for place in row["on"] if place in aims}.items():
             request = step.request.model_copy(update=_changed(row, step.request))
-            name, as_is = f"{operation} (probe: {row['name']})", "{}" not in row.get("path", "{}")
+            name, as_is = f"{operation} (probe {row['name']})", "{}" not in row.get("path", "{}")
             yield Probe(name, operation, request, source="probe", as_is=as_is, speaks=row.get("speaks", "1.1"))
 
 

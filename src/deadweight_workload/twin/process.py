@@ -55,9 +55,7 @@ def held_by(container: Container) -> dict[str, str]:
         homes = re.findall(rf"(?m)^[^:]*:[^:]*:{user}:[^:]*:[^:]*:([^:]+):", _text(container, "/etc/passwd"))
         folders["home folder"] = stat_of(container, homes[0]) if homes else None
     config = container.api.inspect_image(container.settled()["Image"])["Config"] or {}
-    held |= {
-        field: str(config.get(key) or "") for field, key in (("working folder", "WorkingDir"), ("default user", "User"))
-    }
+    held |= {"working folder": config.get("WorkingDir") or "/", "default user": config.get("User") or "root"}
     held["exposed ports"] = " ".join(config.get("ExposedPorts") or ())
     return held | {path: _permissions(stat) if stat else "none" for path, stat in folders.items()}
 
