@@ -127,7 +127,7 @@ def _cause(
     library = _LIBRARY.search(f"{one.b} {one.field}")
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
     likely = sorted(_table()["process"], key=lambda name: name not in one.field)  # what a field names comes first
-    fallback = next((process[name] for name in likely if name in process), None)
+    fallback = next((process[name] for name in likely if name in process and _lacks(process[name])), None)
     outside = one.request in ("SIGTERM", "ports")
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
@@ -142,6 +142,13 @@ def _cause(
         lambda: _of_process(fallback) if fallback and not outside else None,
     )
     return next(filter(None, (way() for way in ways)), None)
+
+
+def _lacks(one: Difference) -> bool:
+    """Whether B has less than A, or another: what it has more, a folder that more may write to, breaks nothing."""
+    return one.a not in (None, "none") and (
+        one.field != "temporary folder" or (one.b or "") < (one.a or "") or one.b == "none"
+    )
 
 
 @cache

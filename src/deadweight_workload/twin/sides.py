@@ -42,10 +42,12 @@ _CHANGING = re.compile(r"\x1b\[[\d;]*m|0x[0-9a-f]+|\b[0-9a-f-]*\d[0-9a-f-]{7,}\b
 
 @dataclass
 class Run:
-    """What was seen of one container. ``seconds`` are those of each request."""
+    """What was seen of one container. ``seconds`` are those of each request; ``alone`` is the shape of its answer when nothing else
+    was asked."""
 
     facts: Facts = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    alone: dict[str, str] = field(default_factory=dict)
     ids: Ids = field(default_factory=Ids)
 
 
@@ -152,6 +154,7 @@ def _asked(subject: Subject, container: Container, steps: Sequence[Step], seen: 
         started = time.monotonic()
         try:
             answer = answered(subject, container, step, seen.ids)
+            seen.alone[step.name] = answers.shape(answer)
             fields = {name: seen.ids.hidden(value) for name, value in answers.facts(answer, time.time()).items()}
         except NO_ANSWER as error:
             fields = {"status": f"no answer ({type(error).__name__})"}
@@ -164,10 +167,10 @@ def _asked(subject: Subject, container: Container, steps: Sequence[Step], seen: 
 
 
 def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen: Run) -> None:
-    """Send all steps again, several at the same time: safe ones only where others would change what it needs."""
-    free = not subject.variant.run.needs
-    asked = [step for step in steps if step.source != "probe"]
-    chosen = [step for step in asked if step.request.method in SAFE or (free and not LAST.search(step.request.path))]
+    """Send all steps again, several at the same time: first what changes nothing, then the others, where no need keeps it."""
+    asked = [step for step in steps if step.source != "probe" and not LAST.search(step.request.path)]
+    safe = [step for step in asked if step.request.method in SAFE]
+    others = [] if subject.variant.run.needs else [step for step in asked if step not in safe]
 
     def ask(step: Step) -> str:
         try:
@@ -175,9 +178,10 @@ def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen
         except NO_ANSWER as error:
             return f"no answer ({type(error).__name__})"
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for step, shape in zip(chosen, pool.map(ask, chosen), strict=True):
-            seen.facts[step.name, LOADED] = shape
+    for chosen in (safe, others):
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for step, shape in zip(chosen, pool.map(ask, chosen), strict=True):
+                seen.facts[step.name, LOADED] = shape
 
 
 def _slowest(steps: Sequence[Step], seconds: Mapping[str, float]) -> Step:
