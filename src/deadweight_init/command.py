@@ -137,8 +137,7 @@ def _with_program(tree: Tree, service: Service, ask: Ask, say: Callable[[str], N
     main = project.chosen
     answer = ask(wording("command.which_program", service=service.name), (main, *project.others))
     if answer is None:
-        others = ", ".join(project.others)
-        say(wording("progress.program", name=service.name, main=main, others=others))
+        say(wording("progress.program", name=service.name, main=main, others=", ".join(project.others)))
     again = find_services(tree, answer) if answer not in (None, main) else ()
     return next((other for other in again if other.folder == service.folder), service)
 
@@ -222,8 +221,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _label(service: Service, services: Sequence[Service]) -> str:
     """A service's name; its folder where two have one name."""
-    alike = [other for other in services if other.name == service.name]
-    return service.name if len(alike) == 1 else service.folder
+    return service.name if sum(other.name == service.name for other in services) == 1 else service.folder
 
 
 def _forced(root: Path, names: Iterable[str]) -> list[str]:
@@ -271,6 +269,5 @@ def _broken(path: str, text: str) -> str:
     try:
         read(text)
     except NOT_PARSED as error:
-        message = " ".join(str(error).split())
-        return wording("problem.not_parsed", kind=kind, error=message[:120])
+        return wording("problem.not_parsed", kind=kind, error=" ".join(str(error).split())[:120])
     return ""

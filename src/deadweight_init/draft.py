@@ -12,7 +12,7 @@ from deadweight.suite.values import Unproven
 from deadweight_init.derive.dockerfile import ladder as derived_ladder, lost_instructions, parse
 from deadweight_init.derive.runtime import RuntimeFiles
 from deadweight_init.languages.table import LANGUAGES
-from deadweight_init.records import GIVEN, Change, Known, Ladder, OwnDockerfile, Rung, Service, wording
+from deadweight_init.records import GIVEN, Change, Code, Known, Ladder, OwnDockerfile, Rung, Service, wording
 from deadweight_init.repository.compose import needs_data
 
 T = TypeVar("T")
@@ -95,6 +95,12 @@ class Draft:
     def full(self, name: str) -> str:
         """A rung's name as a variant of the suite."""
         return f"{self.service.name}.{name}" if self.suite else name
+
+    @property
+    def uncompared(self) -> tuple[str, ...]:
+        """Rungs that come up and pass, and whose answers were not held to those of the first."""
+        changed = ((rung, change.code) for rung, changes in self.set_otherwise.items() for change in changes)
+        return tuple(rung for rung, code in changed if code is Code.NOT_COMPARED)
 
     @property
     def ladder(self) -> Ladder:
@@ -188,8 +194,7 @@ def health_hints(service: Service) -> tuple[Known[str], ...]:
     """Likely health paths, the most credible first."""
     own = [path for dockerfile in service.dockerfiles for path in dockerfile.words.health]
     code = service.project.health if service.project else ()
-    paths = [path for path in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", path.value)]
-    return _unique(paths)
+    return _unique(path for path in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", path.value))
 
 
 def _unique(hints: Iterable[Known[T]]) -> tuple[Known[T], ...]:

@@ -218,6 +218,7 @@ class Code(Enum):
     WORKDIR = wording("change.workdir")
     LOCALE = wording("change.locale")
     ANSWER = wording("change.answer")
+    NOT_COMPARED = wording("change.not_compared")
 
 
 @dataclass(frozen=True)

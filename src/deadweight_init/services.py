@@ -150,8 +150,7 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
     started = [project for project in projects if program and program in project.programs]
     paths = {posixpath.relpath(project.folder, own.context): project for project in projects}
     copied = [project for path, project in paths.items() if re.search(rf"[\s=/]{re.escape(path)}/", own.text)]
-    only = projects if len(projects) == 1 else []
-    return next(iter((*started, *copied, *only)), None)
+    return next(iter((*started, *copied, *(projects if len(projects) == 1 else []))), None)
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
@@ -159,8 +158,7 @@ def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None
     pages only if there is nothing else."""
     projects = [*filter(None, (language.find(tree, folder, words, main) for language in LANGUAGES.values()))]
     based = [project for project in projects if words and re.search(facts_of(project).bases, words.base)]
-    marked = [project for project in projects if facts_of(project).manifests]
-    best = based or marked or projects
+    best = based or [project for project in projects if facts_of(project).manifests] or projects
     return min(best, key=lambda project: (bool(project.problem), project.kind == UNLISTED), default=None)
 
 

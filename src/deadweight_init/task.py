@@ -65,8 +65,7 @@ def init(
         say(wording("task.matches"))
         return
     wanted = lazy.init.Options(service, main, parse_port(port), _path(health_path), names(force))
-    most = _minutes(minutes)
-    tools = lazy.init.Tools(say, _build, most, partial(prepare, yes=yes)) if prove else None
+    tools = lazy.init.Tools(say, _build, _minutes(minutes), partial(prepare, yes=yes)) if prove else None
     outcome = lazy.init.bring_in(
         root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools
     )
@@ -86,7 +85,8 @@ def _document(outcome: lazy.init.Outcome) -> dict[str, Any]:
     services = [
         {
             "service": draft.service.name,
-            "verified": list(draft.accepted),
+            "verified": [name for name in draft.accepted if name not in draft.uncompared],
+            "not_compared": list(draft.uncompared),
             "down": dict(draft.down),
             "not_tried": dict(draft.untried),
             "left_out": dict(draft.left_out),
@@ -111,8 +111,11 @@ def _show(outcome: lazy.init.Outcome) -> None:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
     for draft in outcome.drafts:
-        done = draft.accepted if draft.proven else [rung.name for rung in draft.rungs]
+        compared = [name for name in draft.accepted if name not in draft.uncompared]
+        done = compared if draft.proven else [rung.name for rung in draft.rungs]
         say(f"{'verified' if draft.proven else 'written, not tried'}: {', '.join(map(draft.full, done))}")
+        if draft.uncompared:
+            say(wording("task.not_compared", variants=", ".join(map(draft.full, draft.uncompared))))
         if later := [*map(draft.full, draft.untried)]:
             chosen = " ".join(f"--variant {name}" for name in later)
             say(f"not tried: {', '.join(later)}: {outcome.program} build {chosen} && {outcome.program} verify {chosen}")

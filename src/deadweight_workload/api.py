@@ -27,6 +27,7 @@ from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
+from deadweight_workload.grpc import GRPC, call_stream
 from deadweight_workload.model import wording
 
 # Turns a request of the suite into bytes.
@@ -159,8 +160,6 @@ def _cut(value: Any) -> str:
 
 
 ANSWER_SECONDS = 60.0
-GRPC = "application/grpc"
-"""The content type that makes a request a gRPC call; its body is one message in gRPC's frame."""
 
 
 @dataclass(frozen=True)
@@ -265,9 +264,13 @@ def send(
     Raises OSError, HTTPException, Ended.
     """
     route = container.http(request.port)
-    if ("content-type", GRPC) in {(name.lower(), value) for name, value in request.headers.items()}:
+    sent, framed = {name.lower(): value for name, value in request.headers.items()}, request.body or b""
+    if sent.get("content-type") == GRPC:
         started = time.monotonic()
-        headers, body = call_grpc(route, request.path, request.body or b"", seconds, most)
+        if "grpc-timeout" in sent:
+            headers, body = call_stream(route, request.path, framed)
+        else:
+            headers, body = call_grpc(route, request.path, framed, seconds, most)
         status = int(headers.get(":status", 0))
         return Answer(status, headers, body, time.monotonic() - started)
     return route.request(

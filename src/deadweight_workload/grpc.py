@@ -1,17 +1,27 @@
-"""List a service's gRPC methods through server reflection (``grpc.reflection.v1``, before it ``v1alpha``).
+"""List a service's gRPC methods through server reflection (``grpc.reflection.v1``, before it ``v1alpha``); call those that stream.
 
 Messages are read by hand, as in ``engine.health``: grpcio would bring a C library.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import struct
+import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from deadweight.suite.checks import HttpRequest
-from deadweight_workload.api import GRPC
 
+if TYPE_CHECKING:
+    from deadweight.engine.http import Route
+
+GRPC = "application/grpc"
+"""The content type that makes a request a gRPC call; its body is one message in gRPC's frame."""
+STREAMED = {"content-type": GRPC, "grpc-timeout": "2S"}
+"""Headers of a call whose answer is a stream: of that the first ``MOST_MESSAGES`` are read, for two seconds at most."""
+STREAM_SECONDS, MOST_MESSAGES = 2.0, 3
 EMPTY = "\0" * 5
 """An empty message in gRPC's frame: a byte of flags, four of length."""
 _VERSIONS = ("v1", "v1alpha")
@@ -25,7 +35,7 @@ Call = Callable[[str, bytes], bytes]
 
 
 def methods(call: Call) -> Iterator[tuple[str, bool]]:
-    """Path of each method of the service's own (``/pkg.Service/Method``), and whether neither side streams. Raises as ``call``, and
+    """Path of each method of the service's own (``/pkg.Service/Method``), and whether a side streams. Raises as ``call``, and
     ValueError for what cannot be read."""
     path, listed = _reflection(call)
     for name in [_text(entry, 1) for entry in _sub(listed, _SERVICES_ANSWER, 1)]:
@@ -39,12 +49,53 @@ def methods(call: Call) -> Iterator[tuple[str, bool]]:
                     streams = any(
                         number in (_CLIENT_STREAMS, _SERVER_STREAMS) and value for number, value in _fields(method)
                     )
-                    yield f"/{own}/{_text(method, 1)}", not streams
+                    yield f"/{own}/{_text(method, 1)}", streams
 
 
-def request(path: str) -> HttpRequest:
-    """A call with an empty message."""
-    return HttpRequest(method="POST", path=path, headers={"content-type": GRPC}, body=EMPTY)
+def request(path: str, *, streams: bool) -> HttpRequest:
+    """A call with an empty message, the only one."""
+    return HttpRequest(method="POST", path=path, headers=STREAMED if streams else {"content-type": GRPC}, body=EMPTY)
+
+
+def call_stream(route: Route, path: str, framed: bytes) -> tuple[dict[str, str], bytes]:
+    """Call a method; gives the headers by then, and the frames of the first messages. Raises OSError, HTTPException."""
+    from h2 import events
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.exceptions import ProtocolError
+
+    headers, body, ends, seen = dict[str, str](), b"", time.monotonic() + STREAM_SECONDS, list[events.Event]()
+    peer = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    with route.dial(STREAM_SECONDS) as wire, contextlib.suppress(TimeoutError):
+        peer.initiate_connection()
+        given = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "localhost", "te": "trailers"}
+        peer.send_headers(1, [*given.items(), *STREAMED.items()])
+        peer.send_data(1, framed, end_stream=True)
+        while len(_frames(body)) < MOST_MESSAGES and not any(isinstance(event, events.StreamEnded) for event in seen):
+            wire.sendall(peer.data_to_send())
+            wire.settimeout(max(0.01, ends - time.monotonic()))
+            if not (data := wire.recv(65536)):
+                raise http.client.HTTPException("closed")
+            try:
+                seen = peer.receive_data(data)
+            except ProtocolError:
+                raise http.client.HTTPException("no HTTP/2") from None
+            for event in seen:
+                headers |= dict(getattr(event, "headers", None) or ())
+                body += getattr(event, "data", b"") if isinstance(event, events.DataReceived) else b""
+    return headers, b"".join(_frames(body))
+
+
+def _frames(body: bytes) -> list[bytes]:
+    """The first messages that are whole, in their frames."""
+    frames, at = list[bytes](), 0
+    while len(frames) < MOST_MESSAGES and at + 5 <= len(body):
+        size = 5 + int.from_bytes(body[at + 1 : at + 5], "big")
+        if at + size > len(body):
+            break
+        frames.append(body[at : at + size])
+        at += size
+    return frames
 
 
 def _reflection(call: Call) -> tuple[str, bytes]:

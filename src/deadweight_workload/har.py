@@ -22,7 +22,7 @@ from deadweight_workload.openapi import items
 MASK = "masked"
 SENT_HEADERS = ("accept", "accept-language", "content-type", "prefer", "range", "x-requested-with")
 _SECRET = re.compile(
-    r"auth(?!or)|cookie|token|secret|api[-_]?key|passw|passphrase|pwd|session|credential|signature|jwt|otp|csrf|xsrf|\bsid\b|\bpin\b",
+    r"auth(?!or(?!i[sz]))|cookie|token|secret|api[-_]?key|passw|passphrase|pwd|session|credential|signature|jwt|otp|csrf|xsrf|\bsid\b|\bpin\b",
     re.IGNORECASE,
 )
 """Names of values that nobody else may read."""

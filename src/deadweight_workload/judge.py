@@ -109,7 +109,7 @@ def _collected(subject: Subject, options: RunOptions) -> Workload:
         raise
     except DeadweightError:
         pass
-    return Workload(suite_steps(variant))
+    return Workload(suite_steps(variant), held_out=variant.checks.holdout)
 
 
 def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozenset[str]:

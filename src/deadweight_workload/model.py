@@ -26,19 +26,21 @@ LEAST_OPERATIONS = 6
 JUDGED_OF = 3
 """One operation in so many is held out."""
 
-Source = Literal["suite", "openapi", "har", "grpc", "crawl"]
+Source = Literal["suite", "openapi", "docs", "har", "grpc", "crawl", "probe"]
 
 
 @dataclass(frozen=True)
 class Step:
     """One request of an operation. ``expect`` is what the suite expects, or what the service answered twice alike in the suite's
-    own posture; None before that was asked. ``name`` is unique in its workload."""
+    own posture; None before that was asked. ``name`` is unique in its workload. ``as_is``: the ids in its
+    path are meant as they stand, as the suite's are."""
 
     name: str
     operation: str
     request: HttpRequest
     expect: HttpExpect | None = None
     source: Source = "suite"
+    as_is: bool = False
 
     def check(self) -> ApiCheck:
         """The step as an item of ``checks.api``."""

@@ -117,6 +117,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > MOST_BODY:
             return self.send_error(411)
         body, began = self.rfile.read(int(length)), time.time()
+        if len(body) < int(length):  # who asked is gone: the service would wait for the rest
+            self.close_connection = True
+            return None
         pairs = [(name, value) for name, value in self.headers.items() if name.lower() not in _OF_A_CONNECTION]
         try:
             connection = http.client.HTTPConnection("service", timeout=SECONDS)

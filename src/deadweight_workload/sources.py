@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import CommandError, DeadweightError, Interrupted
 from deadweight.engine.health import call_grpc
 from deadweight.suite.checks import HttpRequest
-from deadweight_workload import examples, grpc, har, openapi
+from deadweight_workload import documents, examples, grpc, har, openapi
 from deadweight_workload.api import prepare, send
 from deadweight_workload.crawl import crawl
 from deadweight_workload.model import Step, Workload, operation_of, wording
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from deadweight.engine.http import Answer
     from deadweight.suite.model import Variant
 
-SECONDS = 8.0
+SECONDS, QUICK_SECONDS = 8.0, 2.0
+"""What a document shows may be slow on purpose: it would be asked again in each trial of ``harden``."""
 MOST_BYTES = 8 * 2**20
 """Of one answer: what is longer has no end."""
-MOST_RECORDED = 200
+MOST_RECORDED, MOST_NAMED = 200, 40
 MOST_OF_ONE = 3
 """Recorded requests of one operation: browsers ask for some again and again."""
 LAST = re.compile(
@@ -85,7 +86,9 @@ class _Collected:
         suite = suite_steps(self.variant, described)
         self.add(suite, (step.operation for step in suite))
         for name, operations in documents:
-            self.add(self._generated(name, operations), map(str, operations))
+            self.add(list(self._generated(name, operations)), map(str, operations), again=True)
+        if speaks:
+            self.add(list(self._documented()), again=True)
         for file in self.variant.checks.requests:
             if file.endswith(".har"):
                 self.add(self._recorded(file))
@@ -98,9 +101,12 @@ class _Collected:
             self.notes.append(wording("ledger.add"))
         return Workload(tuple(_unique(ordered)), tuple(self.known), self.variant.checks.holdout, tuple(self.notes))
 
-    def add(self, steps: Iterable[Step], known: Iterable[str] = ()) -> None:
-        """Those of operations that nothing asks yet."""
-        new = [step for step in steps if step.operation not in self._asked]
+    def add(self, steps: Iterable[Step], known: Iterable[str] = (), *, again: bool = False) -> None:
+        """Those of operations that nothing asks yet; with ``again`` all that are other requests."""
+        asked = {repr(step.request) for step in self.steps}
+        new = [
+            step for step in steps if step.operation not in self._asked or (again and repr(step.request) not in asked)
+        ]
         self.steps += new
         self._asked |= {step.operation for step in new}
         self.known |= dict.fromkeys((*known, *(step.operation for step in new)))
@@ -172,11 +178,28 @@ class _Collected:
         for label, kind, fields in made:
             operation = own.get(label)
             with contextlib.suppress(ValueError):  # a method or a header that no suite could name
-                if operation is not None and fields:
+                if operation is not None and fields and (kind == "valid" or str(operation) not in self._asked):
                     headers = fields["headers"] | (login if operation.secured else {})
                     path = operation.path.removesuffix(operation.own) + fields["path"]
                     request = HttpRequest.model_validate(fields | {"path": path, "headers": headers})
-                    yield Step(f"{operation} ({kind})", str(operation), request, source="openapi")
+                    malformed = kind == "malformed"
+                    yield Step(f"{operation} ({kind})", str(operation), request, source="openapi", as_is=malformed)
+
+    def _documented(self) -> Iterator[Step]:
+        """What the repository's documents show, but for what is slow, or is no path of this service."""
+        for request in documents.shown(self.subject.suite.root):
+            answer = None if LAST.search(request.path) else self.ask(request)
+            if (
+                answer is None
+                or answer.status in openapi.NOT_THERE
+                or answer.truncated
+                or answer.seconds > QUICK_SECONDS
+            ):
+                continue
+            operation = operation_of(request.method, request.path, self.known)
+            more = "".join(f" {name}:{value}" for name, value in request.headers.items() if name != "content-type")
+            name = f"{request.method} {request.path}{more[:MOST_NAMED]} (docs)"
+            yield Step(name, operation, request, source="docs")
 
     def _recorded(self, file: str) -> Iterator[Step]:
         try:
@@ -203,13 +226,13 @@ class _Collected:
 
     def _reflected(self, container: Container) -> Iterator[Step]:
         try:
-            for path, unary in grpc.methods(
+            for path, streams in grpc.methods(
                 lambda path, sent: call_grpc(container.http(), path, sent, SECONDS, MOST_BYTES)[1]
             ):
                 operation = operation_of("POST", path, (f"POST {path}",))
                 self.known[operation] = None
-                if unary and not LAST.search(path):
-                    yield Step(f"{operation} (grpc)", operation, grpc.request(path), source="grpc")
+                if not LAST.search(path):
+                    yield Step(f"{operation} (grpc)", operation, grpc.request(path, streams=streams), source="grpc")
         except Interrupted:
             raise
         except (OSError, http.client.HTTPException, DeadweightError, ValueError):

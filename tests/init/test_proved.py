@@ -256,6 +256,16 @@ def test_after_so_many_minutes_no_further_variant_is_begun_and_none_is_lost(engi
     assert set(draft.untried) == {name for name in done if not done[name]}
 
 
+@pytest.mark.slow
+def test_a_variant_that_was_not_compared_is_not_called_verified(folder, brought_in):
+    root = written(folder, {**{f"Dockerfile.{name}": SERVER for name in "ab"}, "www/index.html": "<html>shop</html>"})
+    output, _, text = brought_in(root, "--minutes", "0.001")
+    late = task_wording("change.with_own", own="today", reason=task_wording("refused.no_time", minutes=0.001))
+    assert f"# {task_wording('change.not_compared')}: {late}" in " ".join(text.split())
+    assert task_wording("task.not_compared", variants="minimal") in output
+    assert "verified: today\n" in output
+
+
 PATH = task_wording("task.expected", flag="--health-path", expected=wording("suite.plain_url_path"), value="up")
 
 

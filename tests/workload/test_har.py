@@ -113,6 +113,39 @@ def test_a_recording_proxy_passes_all_on_and_writes_what_can_be_sent_again(tmp_p
     assert lines(har.read(out).requests) == CLEAN
 
 
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"])
+def test_who_asks_and_goes_is_not_passed_on(sent):
+    """Neither is the service asked, nor does the proxy wait for the rest."""
+    recording = Recording()
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        service = direct("address", *asked.getsockname())
+        with recorded(lambda: service, recording) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b""
+        asked.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            asked.accept()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"])
+def test_a_service_that_closes_in_the_midst_ends_the_answer(answer):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            wire, _ = listener.accept()
+            with wire:
+                wire.recv(65536)
+                wire.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        service = direct("address", *listener.getsockname())
+        with recorded(lambda: service, Recording()) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            got = b"".join(iter(lambda: client.recv(65536), b""))
+    assert got.split()[1] == (b"200" if answer else b"502")
+
+
 def test_a_service_that_is_gone_is_answered_for():
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = direct("address", "127.0.0.1", free.getsockname()[1])

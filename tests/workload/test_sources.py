@@ -92,6 +92,30 @@ def test_files_of_the_suite_are_read_and_what_is_none_of_this_service_is_told(se
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+def test_an_expired_login_and_a_rate_limit_are_told_and_left_out(service, tmp_path):
+    """Nothing of it is sent again: a login that was masked does not come back."""
+    login = {
+        "method": "POST",
+        "url": "http://app/session",
+        "postData": {"text": '{"user": "bob", "password": "hunter2"}'},
+    }
+    recorded = [entry(path) for path in ("/private/a", "/private/b", "/quota?x=1", "/quota?x=2", "/quota?x=3")]
+    har = {"log": {"entries": [{"request": login}, *recorded]}}
+    (tmp_path / "traffic.har").write_text(json.dumps(har))
+    subject = service("checks: {requests: traffic.har}")
+    made = collected(subject)
+    got = settled(subject, subject.service.options(), made)
+    subject.service.close()
+    bodies = [step.request.body for step in made.steps if step.operation == "POST /session"]
+    assert bodies == ['{"user": "bob", "password": "masked"}']
+    told = {fields["why"].code: fields["names"] for code, fields in map(parts, got.notes) if "requests" in code}
+    assert told["left_out.login"] == "GET /login (valid), GET /private/a (har), GET /private/b (har)"
+    assert told["left_out.rate_limit"] == "GET /limited (valid), GET /quota (har) 3"
+    kept = {step.name for step in got.steps if step.source == "har"}
+    assert kept == {"GET /quota (har)", "GET /quota (har) 2", "POST /session (har)"}
+
+
 def entry(path):
     return {"request": {"method": "GET", "url": f"http://app{path}"}}
 

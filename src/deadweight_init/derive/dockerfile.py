@@ -399,8 +399,7 @@ def ladder(
 
 def _minimal(parsed: Parsed, place: str, keys: Mapping[str, Any], runtime: RuntimeFiles | str) -> Rung:
     files = _files(parsed, f"{place}/minimal.Dockerfile")
-    file = files[0]
-    made = {**{key: value for key, value in keys.items() if key != "target"}, "dockerfile": file}
+    made = {**{key: value for key, value in keys.items() if key != "target"}, "dockerfile": files[0]}
     what = wording("rung.minimal", file=parsed.own.path, base=parsed.base)
     if isinstance(runtime, str):
         return Rung(MINIMAL, "dockerfile", what, made, files, runtime)

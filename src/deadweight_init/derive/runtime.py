@@ -143,8 +143,7 @@ def runtime_files(
         ]
         mine = {layer.index for layer in image.image.layers if layer.diff_id not in base_layers}
         config = _config_of(image)
-        files = Filesystem(image, indices)
-        view = _View(Merged([index.entries for index in indices]), files, mine)
+        view = _View(Merged([index.entries for index in indices]), Filesystem(image, indices), mine)
         return _Choice(view, config, list(opened), list(executed)).made()
 
 
@@ -468,8 +467,7 @@ class _Choice:
         words = test[1:] if test[:1] == ["CMD"] else shell if test[:1] == ["CMD-SHELL"] else []
         if not words:
             return True
-        place = self._on_path(words[0])
-        steps = self.view.walk(place)
+        steps = self.view.walk(self._on_path(words[0]))
         if not steps or not all(step in self.kept for step in steps):
             return False
         called = re.findall(r"[\w./-]+", test[1])[:1] if test[:1] == ["CMD-SHELL"] else []

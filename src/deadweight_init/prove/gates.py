@@ -42,8 +42,7 @@ def measured_gates(size: int, layers: Evidence | None, *, killed: bool) -> Known
         gates["runs"] = {"if_killed": "warn"}
     if layers is not None:
         gates["layers"] = _layers(layers.data)
-    notes = (format_bytes(size), *accepted_findings(layers, killed=killed))
-    return Known(gates, f"{SEEN}: {'; '.join(notes)}")
+    return Known(gates, f"{SEEN}: {'; '.join((format_bytes(size), *accepted_findings(layers, killed=killed)))}")
 
 
 def accepted_findings(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:

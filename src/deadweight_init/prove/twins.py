@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import MissingError
+from deadweight_init.prove.proof import first_line
 from deadweight_init.records import Change, Code, wording
 from deadweight_workload.twin.check import compare, told
 
@@ -14,21 +14,27 @@ if TYPE_CHECKING:
     from deadweight_init.prove.proof import Proof
     from deadweight_workload.twin.compare import Comparison
 
-NOT_HELD = ("process", "files", "log", "ports", "SIGTERM")
+NOT_HELD = ("process", "image", "files", "log", "ports", "SIGTERM")
 """A rung has another base, so its user, files and locale may differ. Its answers may not."""
 MOST_TOLD = 4
 
 
 def lost(proof: Proof, name: str) -> str:
     """Why a rung is no twin of the first: what works there fails in it; empty if nothing does. Other differences become comments of
-    the suite, and the draft counts the operations that all rungs answer alike."""
-    own = proof.verified[0]
-    if proof.draft.health.value.get("kind") == "exit" or proof.time_limit.over():
+    the suite, and the draft counts the operations that all rungs answer alike. So does it where nothing could be compared."""
+    own, why = proof.verified[0], proof.time_limit.reason
+    if proof.draft.health.value.get("kind") == "exit":
         return ""
-    proof.say(wording("progress.twin", name=name, own=own))
-    with proof.workspace() as workspace, contextlib.suppress(MissingError):
-        first, other = (workspace.subject(proof.variant(workspace, side)) for side in (own, name))
-        return _judged(proof, compare(first, other, (own, name), NOT_HELD))
+    if not proof.time_limit.over():
+        proof.say(wording("progress.twin", name=name, own=own))
+        try:
+            with proof.workspace() as workspace:
+                first, other = (workspace.subject(proof.variant(workspace, side)) for side in (own, name))
+                return _judged(proof, compare(first, other, (own, name), NOT_HELD, probing=False))
+        except MissingError as error:
+            why = first_line(error.message)
+    change = Change(Code.NOT_COMPARED, wording("change.with_own", own=own, reason=why))
+    proof.draft = replace(proof.draft, set_otherwise={**proof.draft.set_otherwise, name: (change,)})
     return ""
 
 

@@ -170,8 +170,7 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
     build arguments without a default."""
     given, stages = stages_of(text, args or {})
     bases = tuple(substitute(stage.base, given) for stage in stages)
-    words = _of_chain(chain_of(stages, target), given, name)
-    return replace(words, bases=bases)
+    return replace(_of_chain(chain_of(stages, target), given, name), bases=bases)
 
 
 def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> ImageWords:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Facts = dict[tuple[str, str], str]
 """What was seen of one run: a value by what was asked (the name of a request, or a part such as ``process``) and the field."""
 
-UNTOLD = frozenset({"date", "content-length", "connection", "keep-alive", "set-cookie"})
-"""Headers that say nothing more: the body and the cookies are compared."""
+UNTOLD = frozenset({"date", "content-length", "transfer-encoding", "keep-alive", "set-cookie"})
+"""Headers that say nothing more: the body, its end and the cookies are compared."""
 MOST_LEAVES = 2000
 MOST_BYTES = 64 * 2**20
 
@@ -29,6 +29,8 @@ MOST_BYTES = 64 * 2**20
 def facts(answer: Answer, now: float) -> dict[str, str]:
     """The fields of an answer that came at ``now`` (seconds since 1970): status, headers, cookies, how the body came, the body."""
     seen = {"status": str(answer.status), "stream": "in pieces" if answer.pauses else "at once"}
+    ends = {"transfer-encoding": "in chunks", "content-length": "by its length"}
+    seen["end of body"] = next((how for name, how in ends.items() if name in answer.headers), "with the connection")
     seen |= {f"header {name}": steady(value, now) for name, value in answer.headers.items() if name not in UNTOLD}
     for cookie in answer.cookies:
         name, _, value = cookie.partition("=")
@@ -91,7 +93,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}.{key}")
-    elif isinstance(value, list) and value:
+    elif isinstance(value, list) and value and not all(isinstance(inner, str) for inner in value):  # texts are one
         for index, inner in enumerate(value):
             yield from _leaves(inner, f"{path}[{index}]")
     else:

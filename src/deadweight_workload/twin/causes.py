@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.scan.reachability import CannotWatch, Seen, watching
 from deadweight.engine.sidecars import LOOKS
-from deadweight_workload import api
+from deadweight_workload.asking import Ids
 from deadweight_workload.twin.compare import Cause, Difference
 from deadweight_workload.twin.process import stat_of
-from deadweight_workload.twin.sides import NO_ANSWER, prepared
+from deadweight_workload.twin.sides import NO_ANSWER, answered
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -28,6 +28,10 @@ _LIBRARY = re.compile(r"(\S+\.so[\w.]*): (?:cannot open shared object|No such fi
 """As glibc and musl say it (``dlerror``), also of a program that they cannot start."""
 _LOADER = re.compile(r"/ld-(linux|musl|\d)[^/]*$")
 _DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
+
+
+BEHIND = ("process", "image")
+"""What explains differences, and is told after them."""
 
 
 @dataclass
@@ -44,14 +48,14 @@ class Looked:
 
 def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozenset()) -> Looked:
     """Run one side under the recorder, one request at a time. ``ask`` are paths of which to tell whether its image has them."""
-    subject, seen = replace(subject, service=None), Looked()  # type: ignore[arg-type]
+    subject, seen, ids = replace(subject, service=None), Looked(), Ids()  # type: ignore[arg-type]
     try:
         with watching(subject, LOOKS) as (container, heard):
             ready = container.wait_healthy(subject.variant.health, subject.variant.port)
             _note(seen, "start", first := heard())
             for step in steps if ready.healthy else ():
                 try:
-                    api.send(container, prepared(subject, step))
+                    answered(subject, container, step, ids)
                 except NO_ANSWER:
                     time.sleep(0.1)
                 _note(seen, step.name, last := heard())
@@ -88,17 +92,21 @@ def missing(a: Looked, b: Looked) -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(filter(lacking, paths), key=place)) for name, paths in b.missed.items()}
 
 
-def explained(differences: Sequence[Difference], a: Looked, b: Looked, name: str) -> tuple[Difference, ...]:
-    """The differences with their likely causes, those of one cause together. ``name`` is B's."""
+def explained(
+    differences: Sequence[Difference], a: Looked, b: Looked, name: str, probes: Collection[str] = ()
+) -> tuple[Difference, ...]:
+    """The differences with their likely causes, those of one cause together. ``name`` is B's. Of ``probes`` (names of requests)
+    nothing is guessed: a protocol is the program's own."""
     lacking, ran = missing(a, b), (min(a.ran - b.ran, default=""), min(b.ran - a.ran, default=""))
     other = Cause("other_program", {"a": ran[0], "b": ran[1], "side": name}) if all(ran) else None
-    process = {one.field: one for one in differences if one.request == "process"}
+    process = {one.field: one for one in differences if one.request in BEHIND}
     denied = any(one.request == "log" and _DENIED.search(one.field) for one in differences)
-    told = [replace(one, cause=_cause(one, process, lacking, name, other, denied=denied)) for one in differences]
+    guessed = [(one, {} if one.request in probes else process) for one in differences]
+    told = [replace(one, cause=_cause(one, seen, lacking, name, other, denied=denied)) for one, seen in guessed]
     order: dict[str, int] = {}
-    for one in sorted(told, key=lambda one: one.request == "process"):  # what a user of the service sees comes first
+    for one in sorted(told, key=lambda one: one.request in BEHIND):  # what a user of the service sees comes first
         order.setdefault(one.cause.code if one.cause else "", len(order))
-    return tuple(sorted(told, key=lambda one: (order[one.cause.code if one.cause else ""], one.request == "process")))
+    return tuple(sorted(told, key=lambda one: (order[one.cause.code if one.cause else ""], one.request in BEHIND)))
 
 
 def _cause(
@@ -110,7 +118,7 @@ def _cause(
     *,
     denied: bool,
 ) -> Cause | None:
-    if one.request == "process":
+    if one.request in BEHIND:
         return _of_process(one)
     own = lacking.get(one.request) or ()
     whole = [path for paths in lacking.values() for path in paths]
@@ -118,7 +126,8 @@ def _cause(
     rights = denied or _DENIED.search(f"{one.b} {one.field}") is not None
     library = _LIBRARY.search(f"{one.b} {one.field}")
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
-    fallback = next((process[name] for name in _table()["process"] if name in process), None)
+    likely = sorted(_table()["process"], key=lambda name: name not in one.field)  # what a field names comes first
+    fallback = next((process[name] for name in likely if name in process and _lacks(process[name])), None)
     outside = one.request in ("SIGTERM", "ports")
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
@@ -126,12 +135,20 @@ def _cause(
         lambda: _of_file(named or own, b),
         lambda: (_of_process(process["user"]) if "user" in process else Cause("rights")) if rights else None,
         lambda: _of_file(() if outside else whole, b),
+        lambda: _of_folder(one, process),
         lambda: Cause("compression") if one.field == "header content-encoding" and one.b is None else None,
         lambda: Cause("empty_body") if (one.field, one.b) == ("body", "empty") else None,
         lambda: None if outside or one.request == "start" else other,
         lambda: _of_process(fallback) if fallback and not outside else None,
     )
     return next(filter(None, (way() for way in ways)), None)
+
+
+def _lacks(one: Difference) -> bool:
+    """Whether B has less than A, or another: what it has more, a folder that more may write to, breaks nothing."""
+    return one.a not in (None, "none") and (
+        one.field != "temporary folder" or (one.b or "") < (one.a or "") or one.b == "none"
+    )
 
 
 @cache
@@ -145,6 +162,13 @@ def _of_file(paths: Sequence[str], b: str) -> Cause | None:
         if path := next((path for path in paths if re.search(row["pattern"], path)), None):
             return Cause(row["code"], {"path": path, "side": b})
     return None
+
+
+def _of_folder(one: Difference, process: Mapping[str, Difference]) -> Cause | None:
+    """A folder or program that the image of B lacks and the answer of A names."""
+    words = re.findall(r"[\w.-]+", one.a or "")
+    name = next((name for name in process if name[0] == "/" and PurePosixPath(name).name in words), "")
+    return Cause("folder", {"field": name, "a": str(process[name].a), "b": str(process[name].b)}) if name else None
 
 
 def _of_process(one: Difference) -> Cause | None:

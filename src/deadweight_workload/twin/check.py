@@ -19,7 +19,7 @@ from deadweight.checks.runner import result_of, side_by_side
 from deadweight.report.figures import plural
 from deadweight_workload.model import Ledger, Step, wording
 from deadweight_workload.twin import causes
-from deadweight_workload.twin.compare import Cause, Comparison, Difference, differing
+from deadweight_workload.twin.compare import LOADED, Cause, Comparison, Difference, differing
 from deadweight_workload.twin.sides import Run, requests_of, run
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
 IMAGE = "image:"
 SHOWN, SHOWN_OF_START, MORE = 60, 500, 3
-ASIDE = frozenset({"start", "service", "process", "ports", "log", "files", "SIGTERM"})
+ASIDE = frozenset({"start", "service", "process", "image", "ports", "log", "files", "SIGTERM"})
 """What is compared beside answers."""
 
 
-def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = ()) -> Comparison:
-    """Send B's requests to both, and compare. ``names`` are what the sides are called.
+def compare(
+    a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = (), *, probing: bool = True
+) -> Comparison:
+    """Send B's requests to both, and compare. ``names`` are what the sides are called, ``probing``: also what only clients do.
 
     Raises MissingError where nothing can be compared: no request is known, or A does not come up.
     """
@@ -40,9 +42,9 @@ def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str]
         if not side.variant.runnable or side.variant.health.kind == "exit":
             raise MissingError(wording("twin.no_service", variant=side.variant.name))
     try:
-        work = requests_of(a if b.variant.name == a.variant.name else b)
+        work = requests_of(a if b.variant.name == a.variant.name else b, probing=probing)
     except DeadweightError:  # B does not come up: what the suite itself asks is enough to tell so
-        work = requests_of(a)
+        work = requests_of(a, probing=probing)
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
     ours, theirs = _runs((a, a, b), work.steps, 2)
@@ -54,9 +56,13 @@ def compare(a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str]
         again = _runs((a, b), work.steps, 1)
         ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
         found, masked = _compared(ours, theirs)
+    probes = frozenset(step.name for step in work.steps if step.source == "probe")
+    plain = {(one.field, one.a, one.b) for one in found if one.request not in probes}
+    found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
     left = [one for one in found if not one.accepted(allow)]
     differences, unwatched = _explained(a, b, work.steps, left, names[1]) if left else ((), "")
-    ledger = Ledger(len(work.operations), 0, work.ledger().unasked)
+    own = replace(work, steps=tuple(step for step in work.steps if step.name not in probes))
+    ledger = Ledger(len(own.operations), 0, own.ledger().unasked)
     accepted = len(found) - len(left)
     return Comparison(
         *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes)
@@ -74,16 +80,21 @@ def _compared(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Difference], lis
     down = [one.facts for one in b if one.facts["start", "healthy"] != "yes"]
     if len(down) == len(b):
         return [Difference("start", "healthy", "yes", down[0]["start", "healthy"])], []
-    return differing([one.facts for one in a], [one.facts for one in b])
+    found, masked = differing([one.facts for one in a], [one.facts for one in b])
+    # under load B may give what A gives alone: what others changed meanwhile, in any order, is no difference
+    return [it for it in found if it.field != LOADED or all(it.b != run.alone.get(it.request) for run in a)], masked
 
 
 def _explained(
     a: Subject, b: Subject, steps: Sequence[Step], found: Sequence[Difference], name: str
 ) -> tuple[tuple[Difference, ...], str]:
     """The differences with their causes, and why files could not be watched if they could not."""
+    names = {one.request for one in found}
+    steps = [step for step in steps if step.source != "probe" or step.name in names]
     theirs = causes.looked(b, steps)
     ours = causes.looked(a, steps, frozenset[str]().union(*theirs.missed.values()))
-    return causes.explained(found, ours, theirs, name), theirs.trouble or ours.trouble
+    probes = frozenset(step.name for step in steps if step.source == "probe")
+    return causes.explained(found, ours, theirs, name, probes), theirs.trouble or ours.trouble
 
 
 # What is printed.
@@ -105,7 +116,8 @@ def lines(result: Comparison) -> Iterator[str]:
     yield verdict(result)
     groups: dict[str, list[Difference]] = {}
     for one in result.differences:
-        groups.setdefault(one.cause.code if one.cause else f"{one.request} {one.field}", []).append(one)
+        alike = f"{one.request if one.request in ASIDE else one.field} {one.a} {one.b}"
+        groups.setdefault(one.cause.code if one.cause else alike, []).append(one)
     for group in groups.values():
         first = max(group, key=_telling)
         yield told(first, result)

@@ -28,8 +28,8 @@ class Cause:
 
 @dataclass(frozen=True)
 class Difference:
-    """``request`` is the name of a request, or ``start``, ``service``, ``process``, ``ports``, ``log``, ``files``, ``SIGTERM``;
-    ``a`` and ``b`` are None where there is no such field. ``status``, ``header server`` and so on are fields."""
+    """``request`` is the name of a request, or ``start``, ``service``, ``process``, ``image``, ``ports``, ``log``, ``files`` or
+    ``SIGTERM``; ``a`` and ``b`` are None where there is no such field. ``status``, ``header server`` and so on are fields."""
 
     request: str
     field: str

@@ -31,10 +31,7 @@ def seen_by(container: Container) -> dict[str, str]:
     user = user_of(container)
     seen = {"user": user, "locale": next((env[name] for name in _LOCALE if env.get(name)), "C")}
     seen |= {name: env[name] for name in _NAMED if name in env}
-    there: dict[str, dict[str, Any] | None] = {}
-    for row in tomllib.loads((files(__package__) / "process.toml").read_text("utf-8"))["file"]:
-        stats = (stat_of(container, path) for path in row["paths"])
-        there[row["field"]] = next((stat for stat in stats if stat is not None), None)
+    there = _there(container, "file")
     seen["libc"] = "musl" if there.pop("musl") else "glibc" if there["glibc"] else "none"
     del there["glibc"]
     seen |= {field: _as_told(stat) if stat else "none" for field, stat in there.items()}
@@ -49,9 +46,39 @@ def seen_by(container: Container) -> dict[str, str]:
     return seen | _in_proc(container)
 
 
+def held_by(container: Container) -> dict[str, str]:
+    """What the image holds for whoever runs something in it: a shell and other programs, and folders with their permissions."""
+    held = {field: "there" if stat else "none" for field, stat in _there(container, "held").items()}
+    folders = {path: stat_of(container, path) for row in _table()["folders"] for path in row["paths"]}
+    user = user_of(container).partition(":")[0]
+    with contextlib.suppress(DeadweightError):
+        homes = re.findall(rf"(?m)^[^:]*:[^:]*:{user}:[^:]*:[^:]*:([^:]+):", _text(container, "/etc/passwd"))
+        folders["home folder"] = stat_of(container, homes[0]) if homes else None
+    config = container.api.inspect_image(container.settled()["Image"])["Config"] or {}
+    held |= {"working folder": config.get("WorkingDir") or "/", "default user": config.get("User") or "root"}
+    held["exposed ports"] = " ".join(config.get("ExposedPorts") or ())
+    return held | {path: _permissions(stat) if stat else "none" for path, stat in folders.items()}
+
+
+def _table() -> dict[str, Any]:
+    return tomllib.loads((files(__package__) / "process.toml").read_text("utf-8"))
+
+
+def _there(container: Container, kind: str) -> dict[str, dict[str, Any] | None]:
+    """By field, the first of its paths that is there."""
+    rows = {row["field"]: (stat_of(container, path) for path in row["paths"]) for row in _table()[kind]}
+    return {name: next((stat for stat in stats if stat is not None), None) for name, stats in rows.items()}
+
+
 def _as_told(stat: dict[str, Any]) -> str:
     """That it is there; of a folder that is written to, its permissions."""
-    return oct(int(stat["mode"]) & 0o777) if str(stat.get("name")) == "tmp" else "there"
+    return _permissions(stat) if str(stat.get("name")) == "tmp" else "there"
+
+
+def _permissions(stat: dict[str, Any]) -> str:
+    """As ``stat`` prints them; the engine has the sticky bit elsewhere (Go's ``fs.ModeSticky``)."""
+    mode = int(stat["mode"])
+    return f"{mode & 0o777 | (0o1000 if mode & 1 << 20 else 0):04o}"
 
 
 def stat_of(container: Container, path: str) -> dict[str, Any] | None:

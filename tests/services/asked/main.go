@@ -10,12 +10,15 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 var (
 	lock  sync.Mutex
 	items = map[int]string{}
+
+	asked, made atomic.Int32
 )
 
 func main() {
@@ -34,6 +37,21 @@ func main() {
 	http.HandleFunc("GET /login", status(401))
 	http.HandleFunc("GET /broken", status(500))
 	http.HandleFunc("GET /limited", status(429))
+	http.HandleFunc("GET /private/{name}", status(401))
+	http.HandleFunc("POST /session", page(`{"token": "of the day"}`))
+	http.HandleFunc("GET /quota", func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) > 2 {
+			w.WriteHeader(429)
+		}
+	})
+	http.HandleFunc("POST /once", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(map[bool]int{true: 201, false: 409}[made.Add(1) == 1])
+	})
+	http.HandleFunc("PUT /notes", func(w http.ResponseWriter, _ *http.Request) {
+		if os.WriteFile("/tmp/notes", []byte("x"), 0o600) != nil {
+			w.WriteHeader(500)
+		}
+	})
 	http.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "/openapi.json") })
 	http.HandleFunc("GET /random", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -76,6 +76,17 @@ func opened(paths ...string) (map[string]any, error) {
 	return map[string]any{"works": true}, nil
 }
 
+// ran runs a program of the C library of the image it is in.
+func ran(words ...string) found {
+	return func() (map[string]any, error) {
+		output, err := exec.Command("/opt/real", words...).CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("%s%w", output, err)
+		}
+		return map[string]any{"output": string(output)}, nil
+	}
+}
+
 func routes() {
 	serve("/healthz", func() (map[string]any, error) { return map[string]any{"status": "ok"}, nil })
 	serve("/time", func() (map[string]any, error) {
@@ -99,19 +110,11 @@ func routes() {
 		}
 		return map[string]any{"name": found.Username}, nil
 	})
-	serve("/names", func() (map[string]any, error) { return opened("/etc/nsswitch.conf", "/usr/lib/libnss_dns.so.2") })
-	serve("/domains", func() (map[string]any, error) {
-		_, err := os.Stat("/lib/ld-musl-x86_64.so.1")
-		return map[string]any{"search": map[bool]int{true: 6, false: 1}[err != nil]}, nil
-	})
-	serve("/sorted", func() (map[string]any, error) {
-		if strings.Contains(os.Getenv("LANG"), "UTF-8") {
-			return map[string]any{"sorted": []string{"a", "Ä", "z"}}, nil
-		}
-		return map[string]any{"sorted": []string{"a", "z", "?"}}, nil
-	})
+	serve("/names", ran("user"))
+	serve("/linked", ran("locale"))
+	serve("/letters", ran("locale"))
 	serve("/picture", func() (map[string]any, error) { return opened("/usr/lib/codecs/webp.so") })
-	serve("/report", func() (map[string]any, error) { return opened("/opt/lib/libreport.so.3") })
+	serve("/report", ran("load", "libm.so.6"))
 	serve("/data", func() (map[string]any, error) { return map[string]any{"stored": true}, os.WriteFile("/data/file", []byte("x"), 0o600) })
 	serve("/upload", func() (map[string]any, error) {
 		file, err := os.CreateTemp("", "upload")

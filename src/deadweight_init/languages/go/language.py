@@ -148,8 +148,7 @@ def _ko(project: GoProject, image: _OwnImage) -> Rung:
         run["tmpfs"] = ["/tmp", image.workdir]  # noqa: S108 - in the container
     if run:
         keys["run"] = run
-    why = wording("refused.no_c_library") if project.cgo else ""
-    return Rung("ko", "ko", wording("rung.ko"), keys, (), why)
+    return Rung("ko", "ko", wording("rung.ko"), keys, (), wording("refused.no_c_library") if project.cgo else "")
 
 
 def _package(project: GoProject) -> str:

@@ -182,8 +182,7 @@ def start_of(tree: Tree, folder: str, package: Mapping[str, Any], words: ImageWo
 
 def on_a_platform(tree: Tree, folder: str) -> Words:
     """The command that a hosting platform is told (a Procfile and the like)."""
-    command = _PORT.sub(lambda match: match[1] or "8080", platform_command(tree, folder))
-    return simple_command(command)
+    return simple_command(_PORT.sub(lambda match: match[1] or "8080", platform_command(tree, folder)))
 
 
 def is_developers(start: Start, package: Mapping[str, Any]) -> bool:

@@ -66,8 +66,7 @@ class Rust:
         if not isinstance(package, dict) or chosen not in binaries:
             return None
         above = with_parents(folder)
-        spaces = (home for home in above if "workspace" in tree.data[joined(home, "Cargo.toml")])
-        top = next(spaces, folder)
+        top = next((home for home in above if "workspace" in tree.data[joined(home, "Cargo.toml")]), folder)
         lock = tree.texts[joined(top, "Cargo.lock")]
         entries = re.finditer(r"^name = \"([^\"]+)\"$(.*?)(?=^\[\[|\Z)", lock, re.MULTILINE | re.DOTALL)
         crates = {match[1]: match[2] for match in entries}

@@ -68,8 +68,7 @@ class Static:
         """The same files in nginx on Debian, Alpine and Chainguard, as a user without rights."""
         if project.kind == "server":
             return Ladder(())
-        build = f"node:{project.version.value}-slim" if project.manager else ""
-        bases = common.bases_of("static", build=build)
+        bases = common.bases_of("static", build=f"node:{project.version.value}-slim" if project.manager else "")
         source = f"--from=build /app/{project.pages}" if project.manager else project.pages
         site = ["--from=build /site.conf /etc/nginx/conf.d/default.conf"] if project.routed else []
         copies = [*site, f"{source} {ROOT}"]
