@@ -199,8 +199,7 @@ def _marked(session: nox.Session, marker: str, *modules: str) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Look for images that take longer than what is read of them explains (``nox -s fuzz -- 50``: fifty of each kind), and for
-    suites that are neither read nor refused as they should be."""
+    """Scan and read damaged images and suites, many of each kind (``nox -s fuzz -- 50``: fifty)."""
     _install(session, "tests")
     count = session.posargs[0] if session.posargs else "25"
     session.run(

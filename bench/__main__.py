@@ -9,7 +9,7 @@ import time
 from bench import _bench
 from deadweight._errors import MissingError
 
-NAMES = ("start", "demo", "plan", "builds", "layers", "attacks", "scan", "jib", "pool", "sbom")
+NAMES = ("start", "watch", "demo", "plan", "builds", "layers", "attacks", "scan", "jib", "pool", "sbom")
 
 
 def main(wanted: list[str]) -> int:

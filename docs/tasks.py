@@ -17,8 +17,8 @@ HEAD = """# Tasks
 Generated from the tasks' help (`invoke --help TASK`) by `python docs/tasks.py`. `invoke --dry TASK` shows what a task would do, and
 changes nothing. For the meaning of results, see [exit codes](exit-codes.md).
 
-Flags with `VALUE…` can be repeated, or take comma-separated values. While a task runs, it reports progress on stderr;
-`DEADWEIGHT_PULSE=0` disables this.
+Flags with `VALUE…` can be repeated, or take comma-separated values. Words after a task [are variants](../how-to/makefile.md).
+Progress goes to stderr; `DEADWEIGHT_PULSE=0` disables it.
 
 """
 

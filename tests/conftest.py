@@ -44,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("DEADWEIGHT_FEW_STARTS", "1")
     # under load a sign of life could come in between what a test compares
     os.environ.setdefault(_progress.VARIABLE, "0")
+    if reporter := config.pluginmanager.getplugin("terminalreporter"):
+        reporter._tw.fullwidth = reporter._tw.fullwidth  # pytest's own lines are as wide as before
+    os.environ.setdefault("COLUMNS", "1000")  # what is folded for a terminal is compared whole
     # ignored in a script's background and below nohup: what tests start would inherit it
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:

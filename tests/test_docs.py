@@ -269,10 +269,9 @@ ELSEWHERE = ("docs/reference/tasks.md", "docs/how-to/plugins.md", "CHANGELOG.md"
 """Made from the tasks' own help; executed line by line by ``test_plugins.py``; what is past."""
 
 EXECUTED: dict[str, int] = {
-    "invoke --list": 0,
-    "invoke build --variant small --plan": 0,
-    "invoke layers --variant small --json": 0,
-    "invoke layers --variant small --sarif layers.sarif --junit layers.xml": 0,
+    "invoke build small --plan": 0,
+    "invoke layers small --json": 0,
+    "invoke layers small --sarif layers.sarif --junit layers.xml": 0,
     "invoke report --history": 0,
     "invoke report --history --json": 0,
     "invoke publish --to site": 0,
@@ -282,9 +281,9 @@ EXECUTED: dict[str, int] = {
     "invoke verdict --against base/report.json --since origin/main": 0,
     "invoke build --since origin/main": 0,
     "invoke verify --since origin/main": 0,
-    "invoke verify --variant smal": 2,
+    "invoke verify smll": 2,
     "invoke merge --report shards": 2,
-    "invoke logs --variant small": 0,
+    "invoke logs small": 0,
     "invoke ci --provider github --shards 6 --install "
     '"deadweight @ git+https://YOUR.HOST/deadweight@COMMIT" > .github/workflows/images.yml': 0,
     "invoke ci --provider gitlab --shards 6 > .gitlab/images.yml": 0,
@@ -313,10 +312,10 @@ NOT_HERE: dict[str, str] = {
     r"invoke build --(shard|changed-from)": "tests/plan/test_shards.py",
     r"invoke (build|verify|layers|report).* insecure-layer|invoke layers --archive image.tar": SAMPLES,
     r"docker (run|image save|history) .*insecure-layer": SAMPLES,
-    r"invoke .*--variant jib|invoke report && cp": "tests/builders/jib/test_builder.py",
-    r"invoke layers --variant (ko|small)$": "tests/tasks/test_layers.py",
+    r"invoke .*jib|invoke report && cp": "tests/builders/jib/test_builder.py",
+    r"invoke layers (ko|small|today)$": "tests/tasks/test_layers.py",
     r"invoke (report --against published/report.json|publish --to site/)$": "tests/test_docs.py",  # as with site
-    r"invoke (build|verify|report)( --plan| --variant (ko|small)( --force|( --check \w+)+)?)?$": "tests/tasks/test_run.py",
+    r"invoke (build|verify|report)( --plan| (--variant )?(ko|small)( --force|/\w+|( --check \w+)+)?)?$": "tests/tasks/test_run.py",
     r"deadweight init": "tests/init/test_proved.py",
     r"pytest ": "tests/test_pytest_plugin.py",
     r"(\.venv/bin/)?nox -s ": "tests/test_nox_sessions.py",

@@ -271,5 +271,5 @@ def test_who_cannot_write_the_state_folder_is_told(built_project):
     shutil.rmtree(built_project / ".deadweight")
     (built_project / ".deadweight").write_text("")
     done = run_pytest(built_project, "deadweight.yaml", code=4)
-    assert wording("records.unwritable", path=built_project / ".deadweight", problem="") in done.stderr
+    assert wording("records.unwritable", path=built_project / ".deadweight" / "locks", problem="") in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

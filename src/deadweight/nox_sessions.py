@@ -96,7 +96,7 @@ def _verify_one(name: str) -> Callable[[nox.Session], Any]:
             _verify(session, name)
 
     run.__doc__ = f"Build {name} if it is not up to date, then run its checks."
-    return nox.session(python=False, name=f"verify-{name}", tags=["verify"])(run)
+    return nox.session(python=False, name=f"verify-{name}", tags=["verify"], allow_parallel=True)(run)
 
 
 for _name in _variant_names():

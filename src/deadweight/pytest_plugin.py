@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,14 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Hold the lock of each suite's state folder for the whole run: its checks write evidence and archives.
+    """Hold the locks of the variants that are checked for the whole run: checks write evidence and archives.
 
     SIGTERM and a closed terminal end the run as Ctrl-C does. What a killed run left is told and removed.
     Before all others, since xdist starts its workers here: they are let in as the holder's own, and never wait for each other.
     """
     config = session.config
-    files = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
-    suites = {file.absolute().parent for file in files if file.suffix in SUFFIXES and file.is_file()}
+    files = [(config.invocation_params.dir / argument.partition("::")[0]).absolute() for argument in config.args]
+    suites = {file.parent for file in files if file.suffix in SUFFIXES and file.is_file()}
     if not suites or config.option.collectonly:
         return
     from deadweight import _signals
@@ -75,9 +75,22 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         for root in sorted(suites):
             remove_what_was_left(State(root), _teller(config))
-            held.enter_context(locked(State(root), _teller(config)))
+            named = _named(next(file for file in files if file.parent == root), config.getoption("--variant"))
+            held.enter_context(locked(State(root), _teller(config), named, whole=not named))
     except DeadweightError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _named(file: Path, words: Sequence[str]) -> Sequence[str]:
+    """The variants that these words may mean: themselves, where they are names, else all of the file; none of one that is wrong."""
+    from deadweight._errors import DeadweightError
+    from deadweight.suite.load import names_in
+    from deadweight.suite.yaml_nodes import read
+
+    with contextlib.suppress(DeadweightError):
+        known = names_in(read(file).value)
+        return words if words and set(words) <= set(known) else known
+    return ()
 
 
 def _teller(config: pytest.Config) -> Callable[[str], None]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from deadweight_attacks.network import unfence
     from deadweight_attacks.run import plan_for
     from deadweight_attacks.seccomp.model import lines as seccomp_lines
+    from deadweight_attacks.show import amiss, print_attacks
     from deadweight_attacks.summary import cells, holes, total, tried_now, unmeasured
     from deadweight_attacks.walls import names as posture_names
 

@@ -12,9 +12,9 @@ from invoke.context import Context
 
 from deadweight._errors import CheckFailed, MissingError, UsageError
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import print_json, read_answer, say
-from deadweight.tasks._task import Names, Value, names, parse_port, task
-from deadweight.tasks.build import build_variants
+from deadweight.tasks._progress import build_variants, print_json, read_answer, say
+from deadweight.tasks._task import parse_port, task
+from deadweight.tasks._words import Names, Value, names
 from deadweight.tasks.setup import prepare
 from deadweight_images.errors import Catalogue
 

@@ -366,8 +366,7 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 
 @contextlib.contextmanager
 def announce(what: str, say: Say) -> Iterator[None]:
-    """How making something goes on. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
-    say(f"making {what}")
+    """What was made. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
     started = time.monotonic()
     try:
         yield

@@ -103,7 +103,7 @@ def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words
 
 def test_checks_that_run_an_image_are_not_measured(project):
     project.invoke("build")
-    first = wording("tasks.check_unmeasured", count=1, checks="1 check", names="v/runs", tally="1 not measured")
+    first = wording("tasks.unmeasured", count=1, checks="1 check", names="v/runs", tally="1 not measured")
     assert NOWHERE in project.fails(3, first, "verify").errors
     kept = load(Evidence, State(project.root).evidence("v", "runs"))
     assert (kept.status, kept.data["missing"]) == ("not_measured", True)

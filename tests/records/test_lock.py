@@ -11,7 +11,7 @@ import pytest
 
 from deadweight._errors import DeadweightError, wording
 from deadweight.records.paths import State
-from deadweight.records.runs import VARIABLE, holder, locked
+from deadweight.records.runs import MANY, VARIABLE, holder, locked
 from tests.support.codes import raises
 from tests.support.fault_project import FaultProject, wait_for
 from tests.support.trees import git, written
@@ -39,7 +39,7 @@ def test_what_the_holder_calls_and_starts_is_let_in(tmp_path):
     with locked(State(tmp_path), print):
         with locked(State(tmp_path), print, timeout=0):
             assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout == "in\n"
-        assert holder(State(tmp_path)) != "another invocation", "the inner one let go of the outer one's lock"
+        assert holder(State(tmp_path).lock) != "another invocation", "the inner one let go of the outer one's lock"
         done = subprocess.run([*STRANGER, *command], capture_output=True, text=True, check=False, timeout=30)
         assert f"pid {os.getpid()}" in done.stdout
         assert "DeadweightError" in done.stderr
@@ -58,11 +58,28 @@ def test_to_hold_one_lock_is_not_to_hold_another(tmp_path):
         other.kill()
 
 
+def test_variants_are_locked_apart_and_many_at_once(tmp_path):
+    """Whoever checks one is not held up by the folder's lock, or by who checks another; the whole waits for both."""
+    state, many = State(tmp_path), [f"v{number}" for number in range(MANY + 1)]
+    code = HOLD + "with locked(State(Path(sys.argv[1])), print, sys.argv[2:], whole=False, timeout=0): print('in')"
+
+    def let_in(*names: str) -> bool:
+        command = [*STRANGER, sys.executable, "-c", code, str(tmp_path), *names]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout.endswith("in\n")
+
+    with locked(state, print):
+        assert let_in("ko")
+    with locked(state, print, ["ko"], whole=False):
+        assert [let_in("apko"), let_in("ko"), let_in(*many)] == [True, False, False]
+    with locked(state, print, many, whole=False):
+        assert not let_in("ko")
+
+
 @pytest.fixture
 def busy(tmp_path) -> Iterator[FaultProject]:
-    """A project whose lock this process holds, and whose invocations do not know that they come from it."""
+    """A project whose locks this process holds, and whose invocations do not know that they come from it."""
     project = FaultProject.make(tmp_path, v="cp src/a.txt $OUT")
-    with locked(State(project.root), print):
+    with locked(State(project.root), print, ["v"]):
         project.more = {VARIABLE: ""}
         yield project
 
@@ -76,7 +93,7 @@ WRITING = (
 @pytest.mark.parametrize("words", WRITING)
 def test_what_writes_to_the_state_folder_waits(busy, words):
     process = busy.start(*words.split())
-    message = wording("records.waiting", holder=holder(State(busy.root)), folder=State(busy.root).folder)
+    message = wording("records.waiting", holder=holder(State(busy.root).lock), folder=State(busy.root).folder)
     assert f"pid {os.getpid()}" in message
     assert f"{message}\n" in process.stderr
     process.send_signal(signal.SIGINT)

@@ -105,9 +105,8 @@ def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_i
 
 
 def test_what_could_not_be_made_is_told_as_it_happens():
-    """Set-up goes on without it, and the build tries again: who only saw "making …" never learned of it."""
+    """Set-up goes on without it, and the build tries again."""
     lines: list[str] = []
     with pytest.raises(DeadweightError), announce("the APK repository", lines.append):
         raise DeadweightError("melange did not end within 300 s\nand more")
-    assert lines[0] == "making the APK repository"
-    assert parts(lines[1])[1]["reason"] == "melange did not end within 300 s"
+    assert parts(lines[0])[1]["reason"] == "melange did not end within 300 s"

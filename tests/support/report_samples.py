@@ -183,4 +183,4 @@ def printed(report: model.Report, **console: Any) -> str:
 def everywhere(report: model.Report) -> list[str]:
     """The report in all its forms, as plain text in lines of any length."""
     page = re.sub(r"<script.*?</script>|<[^>]*>", "", render_html(report), flags=re.S)
-    return [printed(report, width=300), page, render_markdown(report).replace("\\", "")]
+    return [printed(report, width=1000), page, render_markdown(report).replace("\\", "")]

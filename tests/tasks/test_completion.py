@@ -16,6 +16,8 @@ pytestmark = pytest.mark.system
 DEFAULTS = "defaults: {builder: dockerfile, dockerfile: Dockerfile}"
 SUITE = f"name: x\n{DEFAULTS}\nvariants: {{small: {{}}, smaller: {{}}, today: {{tags: [nightly]}}}}\n"
 
+EVERY = ["small", "smaller", "today", "tag:nightly", "@ship", "@last", "@failed"]
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
@@ -25,7 +27,9 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("line", "words"), [
-    ("invoke verify --variant ", ["small", "smaller", "today", "tag:nightly"]),
+    ("invoke verify --variant ", EVERY), ("invoke verify ", EVERY), ("invoke build -v ", EVERY),
+    ("invoke run sm", ["small", "smaller"]), ("invoke build small to", ["today"]), ("invoke build @s", ["@ship"]),
+    ("invoke verify small/ap", ["small/api"]), ("invoke harden --to s", []), ("invoke doctor ", []),
     ("invoke verify --variant sm", ["small", "smaller"]),
     ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
     ("invoke verify --variant=to", ["today"]), ("invoke attack --posture hard", ["hardened"]),
@@ -65,7 +69,7 @@ def test_the_script_completes_in_the_real_shell(project, shell) -> None:
         assert done.stderr == ""
         return done.stdout.split()
 
-    assert answer("verify --variant sm") == ["small", "smaller"]
+    assert answer("verify --variant sm") == answer("verify sm") == ["small", "smaller"]
     flag = "--variant=" if shell == "fish" else ""  # it completes whole words, the others what stands after the sign
     assert answer("verify --variant=sm") == [f"{flag}small", f"{flag}smaller"]
     files = {"bash": [], "zsh": ["files"], "fish": ["sites/"]}  # bash falls back to files by itself

@@ -47,10 +47,10 @@ def root(tmp_path) -> Path:
 
 
 def files(root: Path) -> dict[Path, bytes]:
-    """All but the lock, which some tasks take before they look at files, and the rule that hides its folder from git."""
-    taken = (Path(".deadweight/lock"), Path(".deadweight/.gitignore"))
-    paths = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root) not in taken)
-    return {path: path.read_bytes() for path in paths}
+    """All but locks, which some tasks take before they look at files, what was named last, and the rule that hides all from git."""
+    state = root / ".deadweight"
+    taken = (state / "lock", state / "last", state / ".gitignore", *state.glob("locks/*"))
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path not in taken}
 
 
 def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
@@ -99,14 +99,23 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, message):
 
 
 @pytest.mark.parametrize(("words", "error", "named"), [
-    ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "today, small"),
+    ("build --variant tody", wording("suite.misspelt", kind="variant", name="tody", near="today"), "choose one: today"),
     ("build --variant=", NO_NAME, "today, small"),
+    ("build --variant", wording("tasks.no_value", flag="--variant"), ""),
+    ("build --variant --json", wording("tasks.no_value", flag="--variant"), ""),
+    ("build --varient today", wording("tasks.no_flag", task="build", word="--varient"), "--variant?"),
+    ("build -x", wording("tasks.no_flag", task="build", word="-x"), ""),
+    ("biuld", wording("tasks.no_task", task="invoke", word="biuld"), "build?"),
+    ("doctor today", wording("tasks.no_word", task="doctor", word="today"), ""),
+    ("run today small", wording("tasks.no_word", task="run", word="small"), ""),
+    ("verify small/bugdet", "", "runs, api, twin, budget, "),
+    ("build @lst", wording("suite.unknown", kind="variant", name="@lst"), "today, small"),
     ("push --to example.com/a/b --variant today,", NO_NAME, "today, small"),
     ("verify --variant small --check bugdet", "", "runs, api, twin, budget, "),
     ("verify --variant small --check budget --check api", "", "runs, budget"),
     ("verify --check layers", "", ""),
     ("setup --source public", wording("suite.unknown", kind="source", name="public"), "auto, registry, mirror, local"),
-    ("run --variant today --port 0", wording("tasks.port", value="0"), ""),
+    ("run --variant today --port 0", wording("tasks.port", most=65535, value="0"), ""),
     ("shell", wording("suite.variant_missing"), "today, small"),
     ("publish", wording("tasks.flag_missing", flag="--to"), ""),
     ("clean --older-than week", wording("tasks.older_than", value="week"), ""),

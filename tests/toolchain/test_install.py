@@ -65,8 +65,7 @@ def test_a_go_tool_is_built_from_its_pinned_module(cache):
     tool = find("crane")
     assert (list(logs), tool.ours, tool.version) == (["crane"], True, catalogue.program("crane").pinned)
     assert subprocess.check_output([tool.path, "version"], text=True).strip() == "v0.21.9"
-    assert lines[0] == "getting crane"
-    assert lines[1].startswith("got crane in ")
+    assert lines == []
     assert "go build -trimpath" in logs["crane"].read_text()
     assert leftovers(cache) == []
 
@@ -139,7 +138,7 @@ def test_where_apt_has_not_all_packages_the_others_are_installed(cache, tmp_path
         installing.install(lacking, lines.append, log_folder=tmp_path / "logs")
     assert "bwrap: " in caught.value.fields["failures"]
     assert "mmdebstrap" not in caught.value.fields["failures"]
-    assert [line.partition(" in ")[0] for line in lines if line.startswith("got ")] == ["got mmdebstrap"]
+    assert ["bwrap" in line for line in lines] == [True]
 
 
 def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
@@ -177,7 +176,6 @@ def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     code += "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
     code += "except Interrupted as error: raise SystemExit(error.exit_code)\n"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "getting crane\n"
         scratch = cache / "tools"
         wait_for(lambda: leftovers(cache), 20)
         time.sleep(0.5)

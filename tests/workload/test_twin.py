@@ -206,7 +206,7 @@ def test_a_variant_as_another_revision_has_it(tmp_path):
             assert (then.suite.variants[0].description, then.source) == (word, workspace.source)
     assert len(list((workspace.state.folder / "twin").iterdir())) == 1
     with raises(UsageError, "twin.no_sides"):
-        compared(workspace, ("a", "b"), since="HEAD~1", variant=None, build=pytest.fail)
+        compared(workspace, ("a", "b"), since="HEAD~1", build=pytest.fail)
 
 
 def test_an_image_takes_the_place_of_a_variant(engine, tmp_path, whole):

@@ -128,6 +128,12 @@ def start_anew(say: Say) -> Endpoint:
     return endpoint
 
 
+def stopped_version() -> str | None:
+    """The version of our engine if it has only stopped: with its data, it is the same again once it is needed."""
+    program = own.dockerd() if not cannot_start() and layout().data.exists() else None
+    return ask(Path(program), ("-v",), r"version ([^,\s]+)").version if program else None
+
+
 def server_version(endpoint: Endpoint) -> str | None:
     """The engine's version, None where it does not tell."""
     version = wire.document_once(endpoint.host, "/version", endpoint.certificates).get("Version")

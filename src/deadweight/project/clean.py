@@ -59,7 +59,7 @@ def clean(
     before = None if older_than_days is None else time.time() - older_than_days * DAY
     if project:
         # notes that are left are of the living
-        kept = {state.lock, state.lock.with_suffix(".holder"), *_below(state.runs)}
+        kept = {state.lock, state.lock.with_suffix(".holder"), *_below(state.runs), *_below(state.folder / "locks")}
         chosen = [path for path in _below(state.folder) if path not in kept]
     else:
         chosen = [*_below(state.folder / "logs"), *_spare_archives(workspace), *_below(state.folder / "tmp")]

@@ -67,7 +67,10 @@ class Doctor:
         width = max((len(tool.name) for tool in self.tools), default=4)
         for tool in self.tools:
             how = f"get it: {tool.how}" if tool.gettable else tool.how
-            what = f"{tool.version or ''} {tool.path or ''} ({tool.origin})" if tool.present else how
+            where = (
+                "" if tool.origin == "ours" else f"{tool.path or ''} "
+            )  # ours lie in folders that nobody needs to know
+            what = f"{tool.version or ''} {where}({tool.origin})" if tool.present else how
             note = f"  [{tool.reason}]" if tool.reason else ""
             yield f"{tool.name:<{width}}  {tool.status:<13}  {what.strip()}{note}"
         if self.engine is not None:
@@ -108,6 +111,8 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
         return None, error.message
     if endpoint is None:
         seen, problem = "; ".join(passed_over) or "none runs", daemon.cannot_start()
+        if version := daemon.stopped_version():
+            return None, wording("project.engine_stopped", version=version)
         ours = wording("project.starts_engine" if sudo.is_root() else "project.starts_engine_with_sudo", seen=seen)
         return None, f"{seen}, and {problem}" if problem else ours
     documents = (wire.document(endpoint.host, path, endpoint.certificates) for path in ("/version", "/info"))

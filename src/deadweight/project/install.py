@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -276,15 +275,13 @@ def turn(name: str) -> int:
 
 @dataclass(frozen=True)
 class _Getting:
-    """Says what is begun and how it ended; a log file each."""
+    """Says what could not be had, as it happens; a log file each."""
 
     say: Say
     logs: Path
 
     def __call__(self, name: str, action: Callable[[Path], object], log: Path) -> None:
         log.unlink(missing_ok=True)
-        self.say(f"getting {name}")
-        started = time.monotonic()
         try:
             action(log)
         except Interrupted:
@@ -292,7 +289,6 @@ class _Getting:
         except DeadweightError as error:
             self.say(f"could not get {name}: {error.message.splitlines()[0]}")
             raise
-        self.say(f"got {name} in {time.monotonic() - started:.1f} s")
 
     def task(
         self,

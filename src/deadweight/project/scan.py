@@ -71,8 +71,7 @@ DUE_DAYS = 7.0
 def provide_database(workspace: Workspace) -> None:
     """Have a database in use, and say which. What keeps it from being had is said, not raised: scans are not measured then."""
     try:
-        for line in _provided(workspace).describe():
-            workspace.say(line)
+        workspace.say(_provided(workspace).describe()[0])
     except Interrupted:
         raise
     except DeadweightError as error:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,27 +92,50 @@ def _command(most: int) -> str:
     return " ".join([name, *sys.argv[1 : most + 1]])
 
 
-# Lock a state folder so that one process works in it; others wait and see who holds the lock.
+# Lock a state folder so that one process works in it, or a variant so that one process checks it; others wait and see for whom.
+# Variants are locked before the folder, in the order of their names: then nobody waits for one that waits for him.
 #
 # The holder passes the lock to the processes it starts, through an environment variable. So a task made of other tasks takes it
 # once for all of them, and a project's tests can build under a pytest that holds it.
 
 VARIABLE = "DEADWEIGHT_LOCKS_HELD"
 """The locks that this process, or one that it comes from, holds. No process ids: a kept Maven counts all of its environment."""
+MANY = 50
+"""More variants than these are locked at once, by a lock that those of a few variants share: each takes an open file."""
 
 
 @contextlib.contextmanager
-def locked(state: State, say: Callable[[str], None], *, timeout: float | None = None) -> Iterator[None]:
-    """Hold the lock of a state folder. The kernel frees it when its holder dies, however that happens.
+def locked(
+    state: State,
+    say: Callable[[str], None],
+    variants: Iterable[str] = (),
+    *,
+    whole: bool = True,
+    timeout: float | None = None,
+) -> Iterator[None]:
+    """Hold the lock of a state folder, and first those of the ``variants`` that change or must not change; ``whole=False``: these
+    alone, so that others can be built and checked beside. The kernel frees a lock when its holder dies, however that happens.
 
     ``timeout`` is in seconds, None waits until Ctrl-C. Raises DeadweightError when the time is up or the folder is read-only.
     """
+    folder, names = state.folder / "locks", sorted(set(variants))
+    many = len(names) > MANY
+    files = [(folder / ".all", fcntl.LOCK_EX if many else fcntl.LOCK_SH)] if names else []
+    files += [(folder / name, fcntl.LOCK_EX) for name in names if not many]
+    with contextlib.ExitStack() as stack:
+        for file, how in [*files, *([(state.lock, fcntl.LOCK_EX)] if whole else [])]:
+            stack.enter_context(_locked(state, file, how, say, timeout))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(state: State, file: Path, how: int, say: Callable[[str], None], timeout: float | None) -> Iterator[None]:
     try:
-        state.folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         rules = state.folder / ".gitignore"  # keys lie in it: no `git add` takes them
         if not rules.exists():
             rules.write_text("*\n", encoding="utf-8")
-        lock = _take(state, say, timeout)
+        lock = _take(state, file, how, say, timeout)
     except OSError as error:
         message = wording("records.unwritable", path=error.filename or state.folder, problem=error.strerror)
         raise DeadweightError(message, hint=_disk.hint_of(error, state.folder) or "make it writable") from error
@@ -121,38 +144,38 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
         return
     before = os.environ.get(VARIABLE)
     try:
-        save(Run({}, None, None, _command(2), os.getpid(), time.time()), _holder_file(state))
-        os.environ[VARIABLE] = os.pathsep.join([*_held(), _key(state)])
+        save(Run({}, None, None, _command(2), os.getpid(), time.time()), _holder_file(file))
+        os.environ[VARIABLE] = os.pathsep.join([*_held(), str(file.resolve())])
         yield
     finally:
         if before is None:
             os.environ.pop(VARIABLE, None)
         else:
             os.environ[VARIABLE] = before
-        _holder_file(state).unlink(missing_ok=True)
+        _holder_file(file).unlink(missing_ok=True)
         _release(lock)
 
 
-def _take(state: State, say: Callable[[str], None], timeout: float | None) -> int | None:
+def _take(state: State, file: Path, how: int, say: Callable[[str], None], timeout: float | None) -> int | None:
     """Wait for the lock; None, at once, where one that we come from holds it."""
     started, waiting = time.monotonic(), False
-    while (lock := _acquire(state)) is None:
-        if _key(state) in _held():
+    while (lock := _acquire(file, how)) is None:
+        if str(file.resolve()) in _held():
             return None
         if not waiting:
-            say(wording("records.waiting", holder=holder(state), folder=state.folder))
+            say(wording("records.waiting", holder=holder(file), folder=state.folder))
             waiting = True
         if timeout is not None and time.monotonic() - started > timeout:
-            raise DeadweightError(wording("records.locked", file=state.lock, holder=holder(state)))
+            raise DeadweightError(wording("records.locked", file=file, holder=holder(file)))
         time.sleep(0.1)
     return lock
 
 
-def _acquire(state: State) -> int | None:
-    """The lock file, open and locked; None where somebody else holds it. ``filelock`` would take longer to import than to use."""
-    lock = os.open(state.lock, os.O_RDWR | os.O_CREAT, 0o644)
+def _acquire(file: Path, how: int = fcntl.LOCK_EX) -> int | None:
+    """The lock file, open and locked; None where somebody else does. ``filelock`` would take longer to import than to use."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         return None
@@ -167,29 +190,25 @@ def _release(lock: int) -> None:
 def held_since(state: State) -> float | None:
     """When whoever works in the state folder now began (seconds since 1970); None where nobody does. Changes nothing."""
     try:
-        lock = _acquire(state) if state.lock.exists() else -1
+        lock = _acquire(state.lock) if state.lock.exists() else -1
     except OSError:  # who cannot write here cannot tell
         return None
     if lock is None:
-        noted = load(Run, _holder_file(state))
+        noted = load(Run, _holder_file(state.lock))
         return noted.since if noted else None
     if lock >= 0:
         _release(lock)
     return None
 
 
-def holder(state: State) -> str:
-    """Who holds the lock, for a message: ``invoke build (pid 123, since 12:04:05)``."""
-    noted = load(Run, _holder_file(state))
+def holder(lock: Path) -> str:
+    """Who holds it, for a message: ``invoke build (pid 123, since 12:04:05)``."""
+    noted = load(Run, _holder_file(lock))
     return f"{noted.command} ({noted.process()})" if noted else "another invocation"
 
 
-def _holder_file(state: State) -> Path:
-    return state.lock.with_suffix(".holder")
-
-
-def _key(state: State) -> str:
-    return str(state.lock.resolve())
+def _holder_file(lock: Path) -> Path:
+    return lock.with_name(f"{lock.name}.holder")
 
 
 def _held() -> list[str]:

@@ -1,8 +1,9 @@
-"""Print the verdict and comparison: coloured tables on a terminal, plain aligned lines elsewhere."""
+"""Print the comparison and the verdict: tables of the columns that have room, coloured on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -19,28 +20,31 @@ FAILURES_SHOWN, STORIES_SHOWN = 20, 4
 STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
+_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Reached / not used by\nthe operations asked"}
 
 
 def print_comparison(report: Report, console: Console) -> None:
-    """Print the verdict, the comparison, one table per ladder, and what a reader must know about its figures.
+    """Print one table per ladder, what a reader must know about its figures, and last the verdict.
 
-    A terminal gets the most telling of the columns that fit its width, and a line that names the others; elsewhere (a pipe, a
-    CI log) the ladder's every column is printed.
+    Each table has the most telling of the columns that fit the width, and a line that names the others.
     """
     view = View(report)
-    wraps = not console.is_terminal
-    for text, style in verdict_lines(view.verdict):
-        console.print(images.printable(text), markup=False, highlight=False, style=style, soft_wrap=wraps)
-    console.print()
     for ladder in view.ladders:
-        (_table if console.is_terminal else _plain)(ladder, console, view.winners)
+        _table(ladder, console, view.winners)
     notes = [*view.figure_notes]
     if view.verdict.stand_ins:
-        notes.append(f"{STAND_IN_MARK if console.is_terminal else ''} Stand-ins: {view.verdict.stand_ins}".lstrip())
+        notes.append(f"{STAND_IN_MARK} Stand-ins: {view.verdict.stand_ins}")
     for name, record in report.variants.items():
         notes += [f"{name}: {note}" for note in record.notes if record.build]  # of others the verdict tells
     for note in filter(None, notes):
-        console.print(images.printable(note), markup=False, highlight=False, soft_wrap=wraps)
+        console.print(images.printable(note), markup=False, highlight=False)
+    print_verdict(view.verdict, console)
+
+
+def print_verdict(verdict: Verdict, console: Console) -> None:
+    """What it comes to: what failed, what to ship."""
+    for text, style in verdict_lines(verdict):
+        console.print(images.printable(text), markup=False, highlight=False, style=style)
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -55,62 +59,55 @@ def verdict_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 
 def _table(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:
-    columns = ladder.columns
-    heads = [column.title.replace(" ", "\n", 1) for column in columns]
-    rows = [
-        [_in_table(row, column, cell) for column, cell in zip(columns, row.cells, strict=True)] for row in ladder.rows
+    heads = [
+        Head(one.title.replace(" ", "\n", 1), one.rank, one.numeric, FOLDED.get(one.key, 0)) for one in ladder.columns
     ]
-    grid = Table(title=f"{ladder.title} ladder", title_justify="left", title_style="bold", box=None, padding=(0, 1))
-    order = sorted(range(len(columns)), key=lambda index: columns[index].rank)
-    folded = {index: FOLDED[column.key] for index, column in enumerate(columns) if column.key in FOLDED}
-    shown = fitting(heads, rows, order, console.width, folded)
-    for index in shown:
-        column = columns[index]
-        grid.add_column(heads[index], justify="right" if column.numeric else "left", no_wrap=column.key not in FOLDED)
-    for row, texts in zip(ladder.rows, rows, strict=True):
-        cells = (Text(texts[index], STYLES[row.cells[index].tone]) for index in shown)
-        grid.add_row(*cells, style="bold" if row.variant in winners else None)
-    console.print(grid)
-    if dropped := [column.title for index, column in enumerate(columns) if index not in shown]:
-        hint = f"Not enough room for {', '.join(dropped)}: use a wider terminal or see the page."
-        console.print(hint, markup=False, highlight=False, style="dim")
-    console.print()
-
-
-def _in_table(row: Row, column: Column, cell: Cell) -> str:
-    """The mark of a stand-in goes with the variant's name, which is always shown."""
-    return _text(cell) + (f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else "")
-
-
-def fitting(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], order: Iterable[int], width: int, folded: Mapping[int, int]
-) -> list[int]:
-    """The columns that fit side by side, from left to right; ``order`` tells which get their room first. The first always does.
-
-    ``folded`` are the widths of those that may take several lines.
-    """
-    chosen, left = list[int](), width
-    for index in order:
-        needed = max(len(line) for text in (heads[index], *(row[index] for row in rows)) for line in text.split("\n"))
-        needed = 2 + min(needed, folded.get(index, needed))
-        if not chosen or needed <= left:
-            chosen.append(index)
-            left -= needed
-    return sorted(chosen)
-
-
-def _plain(ladder: Ladder, console: Console, winners: Mapping[str, str]) -> None:
-    rows = [[column.title for column in ladder.columns]]
+    rows = []
     for row in ladder.rows:
-        name, *texts = map(_text, row.cells)
-        rows.append([f"{name} ({winners[row.variant]})" if row.variant in winners else name, *texts])
-    widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
-    sides = [str.rjust if column.numeric else str.ljust for column in ladder.columns]
-    aligned = ([side(text, width) for side, text, width in zip(sides, texts, widths, strict=True)] for texts in rows)
-    lines = ("  ".join(texts).rstrip() for texts in aligned)
-    console.print("\n".join([f"{ladder.title} ladder", *lines]), markup=False, highlight=False, soft_wrap=True)
+        label, texts = winners.get(row.variant), list[Text]()
+        for column, cell in zip(ladder.columns, row.cells, strict=True):
+            texts.append(Text(_text(row, column, cell, label), f"{STYLES[cell.tone]} {'bold' if label else ''}"))
+        rows.append(texts)
+    print_grid(heads, rows, console, f"{ladder.title} ladder")
     console.print()
 
 
-def _text(cell: Cell) -> str:
-    return images.printable(f"{cell.text} ({cell.badge})" if cell.badge else cell.text)
+def _text(row: Row, column: Column, cell: Cell, label: str | None) -> str:
+    """The winner's label and the mark of a stand-in go with the variant's name, which is always shown."""
+    badge = f" ({cell.badge})" if cell.badge else ""
+    if column.key == "variant":
+        badge = (f" ({label})" if label else badge) + (f" {STAND_IN_MARK}" if row.record.stand_in else "")
+    return images.printable(f"{cell.text}{badge}")
+
+
+class Head(NamedTuple):
+    """A column's head. Those of the lowest ``rank`` get their room first; ``folded`` is the width of one that may take several
+    lines."""
+
+    title: str
+    rank: int = 0
+    numeric: bool = False
+    folded: int = 0
+
+
+def print_grid(
+    named: Sequence[Head | str], rows: Sequence[Sequence[Text]], console: Console, title: str | None = None
+) -> None:
+    """A table of the columns that fit side by side, the first in rank always, and a line that names the others."""
+    heads = [head if isinstance(head, Head) else Head(head) for head in named]
+    shown, left = list[int](), console.width
+    for index in sorted(range(len(heads)), key=lambda index: heads[index].rank):
+        texts = "\n".join([heads[index].title, *(row[index].plain for row in rows)]).split("\n")
+        needed = 2 + min(max(map(len, texts)), heads[index].folded or console.width)
+        if not shown or needed <= left:
+            shown, left = sorted([*shown, index]), left - needed
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    for head in (heads[index] for index in shown):
+        grid.add_column(head.title, justify="right" if head.numeric else "left", no_wrap=not head.folded)
+    for row in rows:
+        grid.add_row(*(row[index] for index in shown))
+    console.print(grid)
+    if dropped := [head.title for index, head in enumerate(heads) if index not in shown]:
+        names = ", ".join(dropped).replace("-\n", "").replace("\n", " ")
+        hint = f"Not enough room for {names}: use a wider terminal or see the page."
+        console.print(hint, markup=False, highlight=False, style="dim")

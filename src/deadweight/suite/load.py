@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -331,20 +332,24 @@ class _VariantReader:
 
 # Select variants by name, service, tag or pattern.
 TAG = "tag:"
+SHOWN = 6
+"""So many names an error lists where none is near."""
 
 
 def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     """The variants that are meant, in suite order; all where nothing is said.
 
-    Each word is a variant's name, a service's (all its variants), ``tag:NAME``, or a pattern (``cart.*``, ``*.alpine``). Raises
-    UsageError for a word that means none.
+    Each word is a variant's name or the beginning of one alone, a service's (all its variants), ``tag:NAME``, or a pattern
+    (``cart.*``, ``*.alpine``). Raises UsageError for a word that means none.
     """
     meant: set[str] = set()
     for name in names:
         matches = _meant(suite, name)
         if not matches:
-            hint = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _kinds(suite).items() if names)
-            raise UsageError(unknown("variant", name, words(suite)), hint=hint)
+            known = words(suite)
+            near = [word for word in known if name and word.startswith(name)] or difflib.get_close_matches(name, known)
+            hint = f"choose one: {', '.join(near or known[:SHOWN])}" + ("" if near or len(known) <= SHOWN else ", …")
+            raise UsageError(unknown("variant", name, known), hint=hint)
         meant |= matches
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
@@ -368,15 +373,14 @@ def _meant(suite: Suite, word: str) -> set[str]:
         return {variant.name for variant in variants if word.removeprefix(TAG) in variant.tags}
     if any(sign in word for sign in "*?["):
         return {variant.name for variant in variants if fnmatch.fnmatchcase(variant.name, word)}
-    return {variant.name for variant in variants if word and variant.service == word}
+    begun = {variant.name for variant in variants if word and variant.name.startswith(word)}
+    return {variant.name for variant in variants if word and variant.service == word} or (
+        begun if len(begun) == 1 else set()
+    )
 
 
 def words(suite: Suite) -> list[str]:
     """Every word that means a variant or some, patterns apart."""
-    return [word for words in _kinds(suite).values() for word in words]
-
-
-def _kinds(suite: Suite) -> dict[str, list[str]]:
-    services = dict.fromkeys(variant.service for variant in suite.variants if variant.service)
-    tags = dict.fromkeys(f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags)
-    return {"variants": list(suite.names()), "services": list(services), "tags": list(tags)}
+    services = [variant.service for variant in suite.variants if variant.service]
+    tags = [f"{TAG}{tag}" for variant in suite.variants for tag in variant.tags]
+    return list(dict.fromkeys((*suite.names(), *services, *tags)))

@@ -20,11 +20,13 @@ from invoke.tasks import Task  # noqa: E402
 from deadweight._packages import TABLE  # noqa: E402
 from deadweight.tasks import build, layers, report, review, run, scan, setup, twin, verify  # noqa: E402
 from deadweight.tasks._task import end_quietly_without_reader  # noqa: E402
+from deadweight.tasks._words import read_words  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
 gc.set_threshold(200_000)
 atexit.register(gc.freeze)  # and all that is left goes with the process
 end_quietly_without_reader()
+read_words()
 
 namespace = Collection()
 for _module in (build, import_module(f"{TABLE['init']}.task"), layers, report, review, run, scan, setup, twin, verify):

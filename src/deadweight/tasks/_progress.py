@@ -1,15 +1,17 @@
-"""Show progress on stderr: a live table on a terminal, plain lines elsewhere. Print ``--json`` on stdout."""
+"""Show progress on stderr: a line for what has ended, on a terminal also a block of what goes on. Print ``--json`` on stdout."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
+from textwrap import fill
 from typing import Any, Self
 
 from deadweight._packages import images
@@ -21,9 +23,29 @@ def _tell(text: str) -> None:
     sys.stderr.flush()
 
 
-def say(line: str) -> None:
-    """One line of progress, as a terminal may show it; colours in it are ours."""
-    _tell(f"{cleared()}{lazy.coloured(line)}\n")
+def say(line: str, *, fold: bool = True) -> None:
+    """One line of progress, as a terminal may show it, folded to its width; colours in it are ours."""
+    line = lazy.coloured(line)
+    _tell(f"{cleared()}{folded(line) if fold else line}\n{_block}")
+
+
+def width() -> int:
+    """The terminal's columns; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def folded(text: str) -> str:
+    """Lines folded between words. A path that is broken could not be copied, so a word stays whole."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
+    kept = [
+        line if len(line) <= width() else fill(line, width(), subsequent_indent="    ", **options)
+        for line in text.split("\n")
+    ]
+    return "\n".join(kept)
+
+
+def painted(text: str, tone: str) -> str:
+    return f"\x1b[{tone}m{text}\x1b[0m" if colour() else text
 
 
 def read_answer(question: str) -> str | None:
@@ -48,102 +70,93 @@ def print_utf8(document: str) -> None:
     print(images.harmless(document))
 
 
-def console(*, to_stderr: bool = False) -> lazy.Console:
-    """A rich console; colours only on a terminal, and wide enough elsewhere that no table is cut."""
-    stream = sys.stderr if to_stderr else sys.stdout
-    return lazy.Console(stderr=to_stderr, width=None if stream.isatty() else 160, highlight=False, soft_wrap=False)
+def console() -> lazy.Console:
+    """A rich console of the terminal's width; colours only on a terminal."""
+    return lazy.Console(width=width(), highlight=False, soft_wrap=False)
+
+
+def redraws() -> bool:
+    """Whether stderr is a terminal on which lines can be drawn anew."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def colour() -> bool:
     """Whether stderr is a terminal that wants colours (https://no-color.org)."""
-    return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return redraws() and "NO_COLOR" not in os.environ
 
 
-class Watcher:
-    """Shows what is built while it is entered. On a terminal that is a table, drawn anew ten times a second, with a row for each
-    running step; elsewhere one plain line for each start and end, and while there is none, now and then one that names what runs.
-    """
+class Board:
+    """What goes on, for ``report_progress``: a row for each thing, below one for the whole (``head``)."""
 
-    _display: AbstractContextManager[object]
+    def __init__(self, head: Callable[[], str]) -> None:
+        self.head = head
+        self.rows: dict[str, tuple[str, float, str]] = {}
 
-    def __init__(self) -> None:
-        self._guard, self._live = threading.Lock(), colour()
-        self._running: dict[str, tuple[str, float, str]] = {}
-        if self._live:
-            self._console = console(to_stderr=True)
-            self._display = lazy.Live(
-                get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True
-            )
-        else:
-            self._display = report_progress(self._line)
+    def put(self, key: str, title: str, text: str = "") -> None:
+        """A row: what it is, and what it does now. Its seconds count from the first time."""
+        self.rows[key] = title, self.rows.get(key, ("", time.monotonic(), ""))[1], text
 
-    def __enter__(self) -> Self:
-        self._display.__enter__()
-        return self
+    def text(self) -> str:
+        rows = [
+            f"{title}  {time.monotonic() - at:.0f} s  {text}".rstrip() for title, at, text in list(self.rows.values())
+        ]
+        return "\n".join([self.head(), *rows])
 
-    def __exit__(self, *error: Any) -> None:
-        self._display.__exit__(*error)
+
+class Watcher(Board):
+    """Shows what is built, and leaves a line for each thing that ends; what is up to date shares one. ``total``: of so many."""
+
+    def __init__(self, total: int = 0) -> None:
+        super().__init__(lambda: f"Built {self._made}/{total}" if total else f"Setup {self._set_up}")
+        self._total, self._made, self._set_up, self._kept = total, 0, 0, list[str]()
+
+    @contextmanager
+    def showing(self) -> Iterator[Self]:
+        began = time.monotonic()
+        with report_progress(self.text):
+            yield self
+        if self._set_up:
+            say(f"Setup  {lazy.figures.plural(self._set_up, 'part')}  {time.monotonic() - began:.0f} s")
+        if self._kept:
+            say(f"Up to date  {', '.join(self._kept)}")
 
     def began(self, task: lazy.Task) -> None:
-        with self._guard:
-            self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
-        if not self._live and not _is_set_up(task):
-            say(f"{task.step.title}: building ({task.reason})")
+        self.put(task.step.key, task.step.title)
 
     def output(self, task: lazy.Task, line: str) -> None:
-        with self._guard:
-            if self._live and task.step.key in self._running:  # elsewhere it is in the log only
-                title, started, _ = self._running[task.step.key]
-                self._running[task.step.key] = (title, started, lazy.plain(line))
+        if redraws() and task.step.key in self.rows:  # elsewhere it is in the log only
+            self.put(task.step.key, task.step.title, lazy.plain(line))
 
     def ended(self, outcome: lazy.Outcome) -> None:
-        title = outcome.task.step.title
-        with self._guard:
-            self._running.pop(outcome.task.step.key, None)
-        if _is_set_up(outcome.task):
+        step = outcome.task.step
+        self.rows.pop(step.key, None)
+        if isinstance(step, lazy.Preparation):
+            self._set_up += outcome.result == "built"
             return
-        if not self._live:
-            say(f"{title}: {sentence(outcome)}")
+        self._made += (image := step.key.startswith("image:"))
+        if outcome.result == "cached":
+            self._kept.append(step.title)
             return
-        style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
-        # left to the terminal to wrap: a path that is broken by a line's end cannot be copied
-        self._console.print(lazy.Text(f"{title}: ").append(sentence(outcome), style), soft_wrap=True)
-
-    def _rows(self) -> list[tuple[str, float, str]]:
-        """What runs, for how many seconds, and what it said last."""
-        now = time.monotonic()
-        with self._guard:
-            return [(title, now - began, line) for title, began, line in self._running.values()]
-
-    def _line(self) -> str:
-        running = ", ".join(f"{title} ({seconds:.0f} s)" for title, seconds, _ in self._rows())
-        return f"building {running}" if running else "build"
-
-    def _table(self) -> lazy.Table:
-        table = lazy.Table(box=None, show_header=False, padding=(0, 1))
-        for _ in ("title", "seconds"):
-            table.add_column(no_wrap=True)
-        for title, seconds, line in self._rows():
-            text = lazy.Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
-            table.add_row(title, f"{seconds:5.1f} s", text)
-        return table
+        seconds = "" if outcome.result == "skipped" else f"{outcome.seconds:.1f} s"
+        cache = (outcome.image.cache if outcome.image else None) or ""
+        number = f"[{self._made}/{self._total}]" if image and self._total > 1 else ""
+        result = painted(outcome.result.capitalize(), TONES[outcome.result])
+        say("  ".join(filter(None, (result, step.title, seconds, cache, number))))
+        if outcome.result == "failed":
+            say(f"  log: {outcome.log}", fold=False)  # a path that is broken by a line's end cannot be copied
 
 
-def _is_set_up(task: lazy.Task) -> bool:
-    """Such a task says itself what it gets."""
-    return isinstance(task.step, lazy.Preparation)
+def build_variants(
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **options: Any
+) -> tuple[lazy.build.VariantOutcome, ...]:
+    """Build under the state folder's lock, with progress on stderr; ``options`` are those of ``project.build.build``."""
+    options.setdefault("jobs", os.cpu_count() or 2)
+    own = [variant.name for variant in chosen]
+    with lazy.locked(workspace.state, say, own), Watcher(len(chosen)).showing() as shown:
+        return lazy.build.build(workspace, chosen, shown, **options)
 
 
-def sentence(outcome: lazy.Outcome) -> str:
-    """How a step ended, in a few words."""
-    if outcome.result == "cached":
-        return "up to date"
-    if outcome.result == "skipped":
-        return "not tried"
-    if outcome.result == "failed":
-        return f"failed after {outcome.seconds:.1f} s (log: {outcome.log})"
-    cache = f" ({outcome.image.cache})" if outcome.image and outcome.image.cache else ""
-    return f"built in {outcome.seconds:.1f} s{cache}"
+TONES = {"built": "32", "failed": "1;31", "skipped": "33"}
 
 
 # What rests on local stand-ins of public bases: said wherever figures of such images are shown.
@@ -159,30 +172,31 @@ def tell_stand_ins(workspace: lazy.Workspace, variants: Iterable[str], tell: Cal
         tell(f"Stand-ins: {lazy.stand_ins_note(resting, len(names))}")
 
 
-# A sign of life while a step says nothing: one line on a terminal, rewritten each second; elsewhere a line now and then.
+# A sign of life while a step says nothing: one block on a terminal, redrawn each second; elsewhere a line now and then.
 QUIET_SECONDS = 1.0
-"""A step's first sign comes after this. Python and invoke take up to a second before it, on a busy machine: two in all."""
-LINES_APART_SECONDS = 10.0
-"""Where lines stay (a pipe, a CI log), another comes only after so much silence: a line every two seconds would bury the rest."""
+"""On a terminal a step's first sign comes after this. Python and invoke take up to a second before it, on a busy machine."""
+LINES_APART_SECONDS = 60.0
+"""Where lines stay (a pipe, a CI log), one comes only after so much silence: more of them would bury the rest."""
 VARIABLE = "DEADWEIGHT_PULSE"
 """``0`` in the environment: none of this, for who compares what a task says."""
-CLEAR = "\r\x1b[K"
-_shown = threading.Event()
+CLEAR = "\r\x1b[J"
+_block = ""
+"""What stands on the terminal now, below all lines; the cursor is at its beginning."""
 _steps: list[object] = []
 """The steps under way, outermost first: only the innermost is told."""
 _last_line = 0.0
 
 
 def cleared() -> str:
-    """What a line has to begin with that comes while the sign of life stands on the terminal; the silence is over with it."""
+    """What a line has to begin with that comes while the block stands on the terminal; the silence is over with it."""
     global _last_line
     _last_line = time.monotonic()
-    return CLEAR if _shown.is_set() else ""
+    return CLEAR if _block else ""
 
 
 @contextmanager
 def report_progress(step: str | Callable[[], str]) -> Iterator[None]:
-    """Tell on stderr, for as long as this lasts and nothing else is said, that ``step`` goes on, and for how many seconds.
+    """Tell on stderr, for as long as this lasts, that ``step`` goes on, and for how many seconds; its first line counts most.
 
     Whatever is printed meanwhile goes through ``say``; what goes to stdout is printed when this is over.
     """
@@ -202,19 +216,21 @@ def report_progress(step: str | Callable[[], str]) -> Iterator[None]:
 
 
 def _beat(step: str | Callable[[], str], done: threading.Event, mine: object) -> None:
+    global _block
     began = time.monotonic()
-    live, printed = colour(), False
     while not done.wait(QUIET_SECONDS):
         if _steps[-1:] != [mine]:
             continue
         now = time.monotonic()
-        words = f"{step if isinstance(step, str) else step()}, {now - began:.0f} s"
-        if live:
-            _shown.set()
-            _tell(f"{CLEAR}{words}")
-        elif now - max(_last_line, began) >= (LINES_APART_SECONDS if printed else 0.0):
-            printed = True
-            _tell(f"{cleared()}{words} so far\n")
-    if _shown.is_set():
-        _shown.clear()
+        head, *rows = (step if isinstance(step, str) else step()).split("\n")
+        if redraws():
+            columns, most = shutil.get_terminal_size()
+            lines = [line[: columns - 1] for line in (f"{head}, {now - began:.0f} s", *rows[: most - 2])]
+            _block = "\n".join(lines) + "\r" + (f"\x1b[{len(lines) - 1}A" if rows else "")
+            _tell(f"{CLEAR}{_block}")
+        elif now - max(_last_line, began) >= LINES_APART_SECONDS:
+            few = [head, *rows[:2], *(["…"] if rows[2:] else [])]
+            say(f"{', '.join(few)}, {now - began:.0f} s so far")
+    if _block:
+        _block = ""
         _tell(CLEAR)

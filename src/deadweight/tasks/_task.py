@@ -13,36 +13,36 @@ import os
 import re
 import select
 import sys
+import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task, task as invoke_task
 
 from deadweight._errors import ConfigError, DeadweightError, Interrupted, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import colour, say
+from deadweight.tasks._progress import colour, print_json, say
+from deadweight.tasks._words import SHORT, Names, Value, meant
 
-HELP = {
-    "variant": "the variant (repeatable; default: all)",
-    "json": "print one JSON document on stdout",
-    "jobs": "how many steps at once (default: the number of cores)",
-    "sarif": "write findings as SARIF 2.1.0 to this file",
-    "shard": "only this part of the variants, I/N such as 2/5 (default: from the CI system if it runs parallel jobs; 1/1 is all)",
-    "times": "an earlier report (as for report --against) whose times balance the shards; use the same for all shards",
-    "since": "only variants whose inputs changed since HEAD branched off from this git revision",
-    "changed_from": "only variants whose inputs differ from this earlier report",
-}
-"""What a flag does in every task that has it and says nothing else."""
 MAX_JOBS = 256
+HELP: Mapping[str, Mapping[str, str]] = tomllib.loads(Path(__file__).with_name("help.toml").read_text(encoding="utf-8"))
+"""What each task's flags do."""
 
-Value = str | None
-"""What a flag gives that takes a value: None where it is not given."""
-Names = Sequence[str] | None
-"""The same of a flag that may be repeated."""
+
+class _Task(Task[Any]):
+    """With the letters of its flags."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        made = super().get_arguments(ignore_unknown_help)
+        for argument in made:
+            argument.names += tuple(SHORT.get(argument.names[0], ""))
+        return made
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Part:
     changed_from: str | None = None
 
 
+MADE: dict[str, Task[Any]] = {}
+"""All tasks by name."""
 PART = tuple(inspect.signature(Part).parameters.values())
 
 
@@ -64,14 +66,17 @@ def task(
     """Make a task of a function. Its docstring's first line is what ``--list`` shows; all of it is ``--help``.
 
     A flag whose parameter is annotated ``Names`` may be repeated. ``reads_only`` marks a task that changes nothing and runs under
-    ``--dry`` too; the others are only named there, unless they look at ``dry(c)`` themselves (``help`` then has ``plan``).
+    ``--dry`` too; the others are only named there, unless they look at ``dry(c)`` themselves (they then have ``--plan``).
+    What flags do is in ``help.toml``; ``help`` has those of a task that another package brings.
     """
 
     def wrap(body: Callable[..., None]) -> Task[Any]:
         own = list(inspect.signature(body).parameters.values())
         part = PART if any(flag.name == "part" for flag in own) else ()
         flags = [*(flag for flag in own if flag.name != "part"), *part]
-        texts = {**{flag.name: HELP[flag.name] for flag in flags if flag.name in HELP}, **help}
+        name = body.__name__.rstrip("_").replace("_", "-")
+        shared = {flag.name: HELP["shared"][flag.name] for flag in flags if flag.name in HELP["shared"]}
+        texts = {**shared, **HELP.get(name, {}), **help}
 
         @functools.wraps(body)
         def guarded(c: Context, *args: Any, **kwargs: Any) -> None:
@@ -80,11 +85,11 @@ def task(
             def work() -> None:
                 _first_what_was_left()
                 if dry(c) and not reads_only and "plan" not in texts:
-                    print(f"dry: would run {body.__name__.rstrip('_')}", file=sys.stderr)
+                    print(f"dry: would run {name}", file=sys.stderr)
                 else:
                     body(c, *narrowed, *args, **kwargs)
 
-            if code := guard(work):
+            if code := _done(work, kwargs.get("variant"), again=bool(kwargs.get("watch")) and not dry(c)):
                 raise Exit(code=code)
 
         guarded.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
@@ -92,11 +97,28 @@ def task(
             help=texts,
             iterable=[flag.name for flag in flags if str(flag.annotation).startswith("Names")],
             auto_shortflags=False,
-            name=body.__name__.rstrip("_").replace("_", "-"),
+            klass=_Task,
+            name=name,
         )(guarded)
-        return made
+        return MADE.setdefault(name, made)
 
     return wrap
+
+
+def _done(work: Callable[[], None], variant: Names | Value, *, again: bool) -> int:
+    """The exit code of a task, whether it raises ``Exit`` or ends; ``again`` does it for each change until Ctrl-C."""
+
+    def once() -> int:
+        try:
+            return guard(work)
+        except Exit as end:
+            return int(end.code)
+
+    if not again:
+        return once()
+    from deadweight.tasks._watch import watched
+
+    return watched(variant, once, guard)
 
 
 def _first_what_was_left() -> None:
@@ -200,11 +222,18 @@ def show_error(error: DeadweightError) -> None:
 # What flags mean.
 def parse_jobs(value: str | int | None) -> int:
     """How many steps at once; the number of cores where it is not given."""
-    if value is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    text = str(value)
-    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_JOBS:
-        raise UsageError(wording("tasks.jobs", most=MAX_JOBS, value=text))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if value is None else _number(str(value), MAX_JOBS)
+
+
+def parse_port(value: str | None) -> int | None:
+    """A port number."""
+    return None if value is None else _number(value, 65535)
+
+
+def _number(text: str, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= most:
+        raise UsageError(wording("tasks.jobs" if most == MAX_JOBS else "tasks.port", most=most, value=text))
     return int(text)
 
 
@@ -216,15 +245,6 @@ def parse_days(value: str | None) -> float | None:
     if match is None:
         raise UsageError(wording("tasks.older_than", value=value))
     return int(match[1]) / (24.0 if match[2] == "h" else 1.0)
-
-
-def parse_port(value: str | None) -> int | None:
-    """A port number."""
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
-        raise UsageError(wording("tasks.port", value=value))
-    return int(value)
 
 
 def one_of(value: str, flag: str, choices: Collection[str]) -> str:
@@ -241,11 +261,6 @@ def one(value: str | None, flag: str) -> str:
     return value
 
 
-def names(values: Names) -> tuple[str, ...]:
-    """A repeated flag; commas work too (``--variant ko,apko``). An empty name stays one: ``--variant "$UNSET"`` is not all."""
-    return tuple(name.strip() for value in values or () for name in value.split(","))
-
-
 def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool = True) -> lazy.changed.Selection:
     """What the flags choose that narrow a task to a part of the suite, told on stderr; with ``note`` kept for the report."""
 
@@ -254,11 +269,20 @@ def choose(workspace: lazy.Workspace, variant: Names, part: Part, *, note: bool 
 
     named = part.times if part.times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
     before, times = earlier(part.changed_from, "--changed-from"), earlier(named, "--times")
+    named_variants = tuple(one.name for one in meant(workspace, variant, note=note)) if variant else ()
     selection = lazy.changed.choose(
-        workspace, names(variant), os.environ, shard=part.shard, since=part.since, before=before, times=times, note=note
+        workspace, named_variants, os.environ, shard=part.shard, since=part.since, before=before, times=times, note=note
     )
     for line in selection.lines:
         say(line)
     if selection.narrowed and selection.beside:
         say(f"also built, because a budget compares with it: {', '.join(variant.name for variant in selection.beside)}")
     return selection
+
+
+def end_if_none(selection: lazy.changed.Selection, chosen: Sequence[object], document: object, *, json: bool) -> None:
+    """End well where nothing is to be done, since no variant changed or this shard has none."""
+    if selection.narrowed and not chosen:
+        if json:
+            print_json(document)
+        raise Exit(code=0)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from invoke.context import Context
 
 from deadweight._errors import UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import Watcher, console, print_json, say, tell_stand_ins
-from deadweight.tasks._task import Names, Part, Value, choose, dry, parse_jobs, task
+from deadweight.tasks._progress import build_variants, console, print_json, say, tell_stand_ins
+from deadweight.tasks._task import Part, choose, dry, parse_jobs, task
+from deadweight.tasks._words import Names, Value
 from deadweight.tasks.report import write
 from deadweight.tasks.setup import to_prepare
-from deadweight.tasks.verify import conclude, verify_variants
+from deadweight.tasks.verify import raise_if_bad, tally, verify_variants
 
 
 @task(reads_only=True)
@@ -36,20 +37,12 @@ def variants(c: Context, json: bool = False) -> None:
         print(f"{row['name']:<{width}}  {row['builder']:<{wide}}  {row['state']:<9}  {row['description']}".rstrip())
     for row in rows:
         if row["state"] == "building":
-            say(f"{row['name']}: {lazy.holder(workspace.state)} builds it (log {row['log']})")
+            say(f"{row['name']}: {lazy.holder(workspace.state.lock)} builds it (log {row['log']})")
         elif row["state"] == "failed" and (failed := workspace.failed(row["name"])) is not None:
             say(f"{row['name']}: {failed}")
 
 
-@task(
-    help={
-        "variant": "the variant (repeatable or comma-separated; default: all)",
-        "fail-fast": "stop at the first failure (default: build every independent variant)",
-        "force": "also build what is up to date",
-        "plan": "show what would be done and why; change nothing",
-        "rebase": "from now on, if the local source lacks a base, use the closest one (undo: setup --source local)",
-    }
-)
+@task()
 def build(
     c: Context,
     part: Part,
@@ -60,10 +53,11 @@ def build(
     plan: bool = False,
     rebase: bool = False,
     json: bool = False,
+    watch: bool = False,
 ) -> None:
     """Build the images that are not up to date, in parallel, doing shared work once.
 
-    Example: invoke build --variant apko --variant ko --jobs 2
+    Example: invoke build apko ko --jobs 2
     Example: invoke build --since origin/main --shard 2/5
     """
     count = parse_jobs(jobs)
@@ -93,14 +87,6 @@ def _rebase(workspace: lazy.Workspace, *, keep: bool) -> None:
     if keep:
         lazy.settings.record(workspace.state, rebase=True)
     workspace.source = lazy.remote.choose(workspace.suite, workspace.state, say, {"rebase": True})
-
-
-def build_variants(
-    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], **options: Any
-) -> tuple[lazy.build.VariantOutcome, ...]:
-    """Build under the state folder's lock, with progress on stderr; ``options`` are those of ``project.build.build``."""
-    with lazy.locked(workspace.state, say), Watcher() as shown:
-        return lazy.build.build(workspace, chosen, shown, **options)
 
 
 def _show_plan(workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], *, force: bool, as_json: bool) -> None:
@@ -162,29 +148,26 @@ def _outcome_row(outcome: lazy.build.VariantOutcome) -> dict[str, Any]:
 
 
 # ``demo``.
-@task(help={"yes": "install what is missing without asking"})
+@task()
 def demo(c: Context, jobs: Value = None, yes: bool = False) -> None:
-    """Set up, build every variant, verify them, and print the comparison: all in one command.
+    """Set up, build every variant, verify them, write the report, and say what to ship: all in one command.
 
     Example: invoke demo
     """
     count = parse_jobs(jobs)
-    laps = [("", time.monotonic())]
-    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
+    began = time.monotonic()
+    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say, workspace.suite.names()):
         variants = workspace.suite.variants
         scanned = any(variant.checks.vulnerabilities for variant in variants)
         provide = partial(lazy.scan.provide_database, workspace) if scanned else None
         work = to_prepare(workspace, variants, yes=yes, database=provide)
         outcomes = build_variants(workspace, variants, jobs=count, preparations=work)
-        laps.append(("set-up and build", time.monotonic()))
         built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
         results = verify_variants(workspace, [variant for variant in variants if variant.name in built])
-        laps.append(("verify", time.monotonic()))
         made, written, _ = write(workspace)
-        laps.append(("report", time.monotonic()))
-        lazy.print_comparison(made, console())
-        took = (f"{name} {end - began:.0f} s" for (_, began), (name, end) in pairwise(laps))
-        say(f"time: {', '.join(took)}")
-        say(f"report: {written.html}")
+    took, view = time.monotonic() - began, lazy.View(made)
+    say(f"{lazy.figures.plural(len(built), 'variant')} of {len(variants)} built; {tally(results)}; {took:.0f} s")
+    lazy.print_verdict(view.verdict, console())
+    say(f"Report  {os.path.relpath(written.html)}  (invoke report --open)")
     lazy.build.raise_if_failed(outcomes)
-    conclude(results, then="")
+    raise_if_bad(results)

@@ -19,26 +19,14 @@ from deadweight._errors import CheckFailed, ConfigError, UsageError, wording
 from deadweight._packages import images
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_utf8, report_progress, say
-from deadweight.tasks._task import Value, one_of, task
+from deadweight.tasks._task import one_of, task
+from deadweight.tasks._words import Value, meant_one
 
 EVERY = "all"
 SCANS = ("deep", "plain", "hidden", "no")
 
 
-@task(
-    help={
-        "variant": "a built variant of the suite",
-        "archive": "read this image instead of a variant's: an archive or layout folder, - (an archive on standard input), "
-        "docker:REFERENCE in the engine, REGISTRY/REPOSITORY:TAG or oci://REFERENCE in a registry",
-        "scan": "where to look for secrets: deep (all files, including archives and encoded content), plain, hidden (hidden "
-        "files only), no",
-        "platform": "the platform of a multi-platform image, for example linux/arm64 (or all, if it is in a registry)",
-        "name": "which image, if the archive contains several: its name as passed to docker image save",
-        "extract": "write the hidden files to this new folder",
-        "junit": "write findings as JUnit XML to this file",
-        "allow_unread": "do not fail if something could not be scanned (encrypted, damaged, too large)",
-    }
-)
+@task()
 def layers(
     c: Context,
     variant: Value = None,
@@ -109,7 +97,7 @@ def _of_every_platform(subject: Target, scan: str, *, json: bool, allow_unread: 
 
 def _refuse_wrong_calls(variant: Value, archive: Value, scan: str, extract: Value, *targets: Value) -> None:
     """Findings (``targets``) must replace neither the image nor one another. ``-`` would be a file of that name."""
-    if (variant is None) == (archive is None):
+    if (variant is None) == (archive is None) and (archive or not sys.stdin.isatty()):  # who sits there picks a variant
         raise UsageError(wording("tasks.variant_or_archive"))
     one_of(scan, "--scan", SCANS)
     if archive == STDIN and extract is not None:
@@ -171,7 +159,7 @@ class Target:
 def open_target(variant: str | None, archive: str | None, platform: str | None) -> AbstractContextManager[Target]:
     """What ``--variant`` or ``--archive`` means. Raises UsageError where it means nothing, MissingError where it is not there."""
     if archive is None:
-        return _in_suite(str(variant))
+        return _in_suite(variant)
     if archive.strip() in ("", ENGINE, REGISTRY):
         raise UsageError(wording("tasks.no_image", archive=archive))
     cache = lazy.paths.user_cache() / "layers"
@@ -199,9 +187,9 @@ def _in_file(title: str, file: Path, cache: Path, allow: tuple[images.AllowEntry
 
 
 @contextmanager
-def _in_suite(variant: str) -> Iterator[Target]:
+def _in_suite(variant: str | None) -> Iterator[Target]:
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
-        chosen = lazy.select_one(workspace.suite, variant)
+        chosen = meant_one(workspace, variant)
         asked, cache = chosen.checks.layers, workspace.state.cache / "image"
         yield replace(
             _in_file(chosen.name, workspace.archive(chosen), cache, lazy.layers.allow_list(chosen)),

@@ -8,8 +8,6 @@ from deadweight._packages import images
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.live import Live
-    from rich.table import Table
     from rich.text import Text
 
     from deadweight import _disk, _run, _signals
@@ -35,9 +33,9 @@ if TYPE_CHECKING:
     from deadweight.records.runs import holder, locked
     from deadweight.report import collect, figures, history, markdown, pull_request, sarif
     from deadweight.report.compare import Comparison, compare
-    from deadweight.report.console import fitting, print_comparison
+    from deadweight.report.console import Head, print_comparison, print_grid, print_verdict
     from deadweight.report.model import REPORT_FILE, HistoryEntry, HistoryPoint, Report
-    from deadweight.report.verdict import shared_notes, stand_ins_note
+    from deadweight.report.verdict import View, shared_notes, stand_ins_note
     from deadweight.sources import remote, settings
     from deadweight.sources.protocol import NoBase, ToMake
     from deadweight.suite.load import find_suite_file, select, select_one, words

@@ -13,17 +13,11 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, print_utf8, report_progress, say
-from deadweight.tasks._task import Names, Value, names, one, task
+from deadweight.tasks._task import one, task
+from deadweight.tasks._words import Names, Value, meant, names
 
 
-@task(
-    help={
-        "against": "an earlier report: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
-        "open": "open the page in a browser",
-        "history": "print how each variant's figures changed over the reports so far; write no report",
-        "json": "print report.json on stdout; with --history, the history",
-    }
-)
+@task()
 def report(c: Context, against: Value = None, open: bool = False, history: bool = False, json: bool = False) -> None:
     """Write the comparison (report.json, report.md, index.html); with --against, exit 1 if a figure got worse, 3 if one is missing.
 
@@ -33,7 +27,18 @@ def report(c: Context, against: Value = None, open: bool = False, history: bool 
     if history:
         _print_history(json, alone=against is None and not open)
         return
+    page = lazy.paths.State(lazy.find_suite_file().parent).report / lazy.history.PAGE_FILE
+    if not open or against is not None or json:
+        _write_and_print(against, json=json)
+    elif not page.exists():
+        raise MissingError(wording("tasks.no_page"))
+    if open:
+        import webbrowser
 
+        webbrowser.open(page.as_uri())
+
+
+def _write_and_print(against: Value, *, json: bool) -> None:
     with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say):
         # read first: it may be the one that is replaced now
         before = None if against is None else lazy.push.earlier(against, workspace.suite.root)
@@ -45,18 +50,9 @@ def report(c: Context, against: Value = None, open: bool = False, history: bool 
         say(f"report: {written.html}")
         if changed is not None:  # last, for it may fail
             _conclude(changed, tell=say if json else print)
-    if open:
-        import webbrowser
-
-        webbrowser.open(written.html.as_uri())
 
 
-@task(
-    help={
-        "to": "a folder, ci (the step summary of a CI job), or oci://REFERENCE",
-        "against": "highlight what changed since this earlier report (default: the one last passed to report --against)",
-    }
-)
+@task()
 def publish(c: Context, to: Value = None, against: Value = None, json: bool = False) -> None:
     """Publish the report with its history and badges to a folder for static hosting, to CI's step summary, or to a registry.
 
@@ -81,14 +77,7 @@ def publish(c: Context, to: Value = None, against: Value = None, json: bool = Fa
         say(f"published: {done.where}{digest}{note}")
 
 
-@task(
-    help={
-        "to": "the repository, with or without a tag (default: latest); several variants are tagged with their names",
-        "digest-file": "the file for the references to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
-        "insecure": "use plain HTTP for the registry",
-        "sbom": "attach SBOMs too: spdx, cyclonedx or both",
-    }
-)
+@task()
 def push(
     c: Context,
     variant: Names = None,
@@ -106,7 +95,7 @@ def push(
     if sbom is not None:
         lazy.sbom.forms(sbom)  # a wrong name is told before anything is pushed
     with lazy.Workspace.open(say) as workspace:
-        chosen = lazy.select(workspace.suite, names(variant))
+        chosen = meant(workspace, variant)
         if (several := len(chosen) > 1) and digest_file:
             raise UsageError(wording("tasks.digest_file"))
         places = {variant.name: lazy.push.destination(target, variant.name, several=several) for variant in chosen}
@@ -148,11 +137,9 @@ def _print_history(json: bool, *, alone: bool) -> None:
     if not entries:
         raise MissingError(wording("tasks.no_history"))
     for name in dict.fromkeys(name for entry in entries for name in entry.variants):
-        table = lazy.Table(*HEADS, title=name, title_justify="left", box=None, padding=(0, 1))
-        for entry, point in lazy.history.of(name, entries):
-            table.add_row(*_cells(entry, point))
-        if table.row_count:
-            console().print(table)
+        rows = [[*map(lazy.Text, _cells(entry, point))] for entry, point in lazy.history.of(name, entries)]
+        if rows:
+            lazy.print_grid(HEADS, rows, console(), name)
 
 
 def write(
@@ -216,16 +203,7 @@ def _cells(entry: lazy.HistoryEntry, point: lazy.HistoryPoint) -> list[str]:
 
 
 # ``ci``: a pipeline.
-@task(
-    help={
-        "provider": "github, gitlab or kubernetes",
-        "shards": "how many machines share the suite (default: 4)",
-        "install": "the requirement that pip installs in the jobs (default: a placeholder; replace it with your team's Git URL)",
-        "image": "kubernetes: the pods' image; it must contain deadweight, and the project with its .git at /project",
-        "scan": "look up vulnerabilities too",
-    },
-    reads_only=True,
-)
+@task(reads_only=True)
 def ci(
     c: Context,
     provider: Value = None,
@@ -246,12 +224,7 @@ def ci(
 
 
 # ``merge``: one report of what several machines made.
-@task(
-    help={
-        "report": "a shard's report.json, its folder, or a folder of such folders (repeatable)",
-        "to": "the folder for the merged report (default: .deadweight/merged)",
-    }
-)
+@task()
 def merge(c: Context, report: Names = None, to: Value = None, json: bool = False) -> None:
     """Merge the reports of all shards of one run, and their JUnit and SARIF files; exit 2 if they do not belong together.
 
@@ -290,14 +263,7 @@ def _reports(place: Path) -> list[Path]:
 
 
 # ``verdict``: what a pull request does to the images, in one comment.
-@task(
-    help={
-        "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
-        "report": "the report to evaluate, for example one that merge wrote (default: made from the results on disk)",
-        "since": "the git revision that the change is based on (default: the commit in the earlier report)",
-        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
-    }
-)
+@task()
 def verdict(
     c: Context, against: Value = None, report: Value = None, since: Value = None, post: Value = None, json: bool = False
 ) -> None:

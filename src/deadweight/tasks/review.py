@@ -10,19 +10,14 @@ from invoke.context import Context
 
 from deadweight._errors import MissingError
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import say
-from deadweight.tasks._task import Value, parse_jobs, task
-from deadweight.tasks.build import build_variants
+from deadweight.tasks._progress import build_variants, say
+from deadweight.tasks._task import task
+from deadweight.tasks._words import Value
 from deadweight.tasks.report import judged, tell, write
 from deadweight.tasks.verify import verify_variants
 
 
-@task(
-    help={
-        "since": "the git revision that the change is based on; what is compared is the commit where HEAD branched off",
-        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
-    }
-)
+@task()
 def review(c: Context, since: str = "origin/main", post: Value = None, json: bool = False) -> None:
     """Build and verify this branch and the commit that it branched off from, and show what differs; exit codes as verdict's.
 
@@ -44,7 +39,7 @@ def review(c: Context, since: str = "origin/main", post: Value = None, json: boo
 def _examined(workspace: lazy.Workspace) -> lazy.Report:
     """All that can be built, verified. What fails is in the report."""
     variants = workspace.suite.variants
-    outcomes = build_variants(workspace, variants, jobs=parse_jobs(None))
+    outcomes = build_variants(workspace, variants)
     built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
     verify_variants(workspace, [variant for variant in variants if variant.name in built])
     return write(workspace)[0]

@@ -14,8 +14,9 @@ from invoke.exceptions import Exit
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import print_json, report_progress, say
-from deadweight.tasks._task import Names, Value, names, one_of, parse_port, task
+from deadweight.tasks._progress import build_variants, print_json, report_progress, say
+from deadweight.tasks._task import one_of, parse_port, task
+from deadweight.tasks._words import Names, Value, meant, meant_one
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
 """A small image with a shell and tools: the source's busybox."""
@@ -23,28 +24,36 @@ DOCKER_FAILED = 125
 """The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
 
 
-@task(
-    help={
-        "variant": "the variant (required if the suite has several)",
-        "port": "the port on 127.0.0.1 (default: a free one)",
-    }
-)
-def run(c: Context, variant: Value = None, port: Value = None) -> None:
+@task()
+def run(c: Context, variant: Value = None, port: Value = None, watch: bool = False) -> None:
     """Run a variant in its hardened container, on a loopback port, until Ctrl-C.
 
-    Example: invoke run --variant apko
+    Example: invoke run apko --watch
     """
     with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, variant, stack, parse_port(port))
+        chosen = meant_one(workspace, variant)
+        if watch:
+            lazy.build.raise_if_failed(build_variants(workspace, (chosen,)))
+        image, options = _prepared(workspace, chosen, stack, parse_port(port))
+        stopped = list[object]()
+
+        def started(container: lazy.Container) -> None:
+            if watch:
+                from deadweight.tasks._watch import endings
+
+                endings.append(lambda: stopped.append(container.stop(2.0)))
+                stack.callback(endings.clear)
+            _tell_where(chosen.name, container, stack)
+
         code = lazy.foreground.run_in_foreground(
             workspace.engine(),
             image,
             options,
             variant=chosen.name,
             on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
-            on_start=lambda container: _tell_where(chosen.name, container, stack),
+            on_start=started,
         )
-        if code and lazy._signals.received() is None:
+        if code and lazy._signals.received() is None and not stopped:
             say(f"{chosen.name}: ended with exit code {code}")
             if why := lazy.refused_calls.explained(workspace.engine(), image, options, chosen.health, chosen.port):
                 say(f"{chosen.name}: {why}")
@@ -52,24 +61,19 @@ def run(c: Context, variant: Value = None, port: Value = None) -> None:
         raise Exit(code=code)
 
 
-@task(
-    help={
-        "variant": "the variant (required if the suite has several)",
-        "to": "the HAR file to write",
-        "port": "the port on 127.0.0.1 (default: a free one)",
-    }
-)
+@task()
 def record(c: Context, variant: Value = None, to: str = "traffic.har", port: Value = None) -> None:
     """Run a variant, record the requests that you send to it until Ctrl-C, and write them to a HAR file, secrets masked.
 
     Example: invoke record --variant apko --to traffic.har
     """
     with lazy.Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
-        chosen, image, options = _prepared(workspace, variant, stack)
+        chosen = meant_one(workspace, variant)
+        image, options = _prepared(workspace, chosen, stack)
         lazy.workload.record_traffic(workspace.engine(), image, options, chosen, Path(to), parse_port(port), say)
 
 
-@task(help={"variant": "the variant (required if the suite has several)"})
+@task()
 def shell(c: Context, variant: Value = None) -> None:
     """Open a shell in a running variant (started if necessary); if the image has no shell, open one alongside it, with tools.
 
@@ -81,7 +85,7 @@ def shell(c: Context, variant: Value = None) -> None:
         if inside is not None:
             words = lazy.foreground.words_inside(container, inside)
         else:
-            say(wording("tasks.shell_beside", variant=variant))
+            say(wording("tasks.shell_beside", variant=variant or "the variant"))
             with lazy.locked(workspace.state, say):
                 workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
             tools = workspace.source.base(TOOLS_IMAGE).resolved
@@ -92,20 +96,15 @@ def shell(c: Context, variant: Value = None) -> None:
         raise DeadweightError(wording("tasks.no_shell"))
 
 
-@task(
-    help={
-        "variant": "the variant (repeatable; default: all that are running, else all that have a log)",
-        "follow": "keep printing until the container exits; one must be running",
-    }
-)
+@task()
 def logs(c: Context, variant: Names = None, follow: bool = False) -> None:
     """Show what running containers have written so far; if none is running, show each variant's last build log.
 
     Example: invoke logs --variant apko
     """
     with lazy.Workspace.open(say) as workspace:
-        chosen = lazy.select(workspace.suite, names(variant))
-        wanted = names(variant)
+        chosen = meant(workspace, variant)
+        wanted = tuple(one.name for one in chosen) if variant else ()
         if follow or (_engine_runs() and lazy.foreground.running(workspace.engine(), wanted)):
             count = 200 if follow else None
             for line in lazy.foreground.log_lines(workspace.engine(), wanted, follow=follow, lines=count):
@@ -133,27 +132,26 @@ def _tell_where(name: str, container: lazy.Container, stack: contextlib.ExitStac
 
 
 def _prepared(
-    workspace: lazy.Workspace, name: str | None, stack: contextlib.ExitStack, port: int | None = None
-) -> tuple[lazy.Variant, str, lazy.RunOptions]:
-    """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
-    chosen = lazy.select_one(workspace.suite, name)
+    workspace: lazy.Workspace, chosen: lazy.Variant, stack: contextlib.ExitStack, port: int | None = None
+) -> tuple[str, lazy.RunOptions]:
+    """What to run: the image in the engine (loaded under the project's lock), and how."""
     with lazy.locked(workspace.state, say):
         reference = workspace.engine_image(chosen)
     image = workspace.engine().images.need(reference)
     options = lazy.hardened_for(chosen, image.user)
     lazy.refused_calls.check(workspace.engine(), options)
     options = options.but(hosts=stack.enter_context(workspace.started_needs(chosen)))
-    return chosen, reference, options.but(host_port=port) if port else options
+    return reference, options.but(host_port=port) if port else options
 
 
 def _joined_or_started(workspace: lazy.Workspace, name: str | None, stack: contextlib.ExitStack) -> lazy.Container:
     """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
-    chosen = lazy.select_one(workspace.suite, name)
+    chosen = meant_one(workspace, name)
     there = lazy.foreground.started_by_run(workspace.engine(), chosen.name)
     if there is not None:
         say(f"{chosen.name}: using the container {there.name}, which is already running")
         return there
-    _, image, options = _prepared(workspace, chosen.name, stack)
+    image, options = _prepared(workspace, chosen, stack)
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:
@@ -171,21 +169,7 @@ def _engine_runs() -> bool:
 
 
 # ``harden``.
-@task(
-    help={
-        "variant": "the variant (required if the suite has several)",
-        "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
-        "to": "the folder to write the settings and the seccomp profile to (default: print the settings)",
-        "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
-        "seccomp": "--no-seccomp skips the search for a seccomp profile and uses the engine's own",
-        "budget": "kubernetes: two replicas, preferably on different nodes, and a PodDisruptionBudget",
-        "audit": "write a seccomp profile and, with --to, an AppArmor profile that log instead of refusing",
-        "explain": "a file that harden wrote: name the protection that refused something according to --log, and what loosens it",
-        "log": "with --explain: the log of the service or of the kernel (default: -, standard input)",
-        "force": "search again, even if a result for this image, engine and settings is stored",
-        "json": "print one JSON document on stdout: the posture found, and every trial",
-    }
-)
+@task()
 def harden(
     c: Context,
     variant: Value = None,
@@ -212,8 +196,8 @@ def harden(
         return
     one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
     with lazy.Workspace.open(say) as workspace:
-        chosen = lazy.select_one(workspace.suite, variant)
-        with lazy.locked(workspace.state, say), report_progress("harden"):
+        chosen = meant_one(workspace, variant)
+        with lazy.locked(workspace.state, say, [chosen.name], whole=False), report_progress("harden"):
             result = lazy.attacks.find_posture(workspace.subject(chosen), say, again=force, seccomp=seccomp)
         named, root = chosen.run.seccomp if result.seccomp is None else None, workspace.suite.root
         profile = root / named if named else workspace.state.seccomp(chosen.name)

@@ -12,18 +12,11 @@ from invoke.context import Context
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, report_progress, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import Names, Part, Value, choose, parse_jobs, task
+from deadweight.tasks._task import Part, choose, end_if_none, parse_jobs, task
+from deadweight.tasks._words import Names, Value
 
 
-@task(
-    help={
-        "variant": "the variant (repeatable; default: all that are built)",
-        "database": "the database to use from now on: download, oci://REFERENCE, a file, a folder, or local (made here)",
-        "strict": "fail if the database is missing, old, or does not cover an image",
-        "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
-        "jobs": "how many images at once (default: one per core)",
-    }
-)
+@task()
 def scan(
     c: Context,
     part: Part,
@@ -45,10 +38,7 @@ def scan(
     count = parse_jobs(jobs)
     with lazy.Workspace.open(say, since=part.since) as workspace:
         selection = choose(workspace, variant, part)
-        if selection.narrowed and not selection.variants:
-            if json:
-                print_json({"scans": [], "failed": {}, "sboms": []})
-            return
+        end_if_none(selection, selection.variants, {"scans": [], "failed": {}, "sboms": []}, json=json)
         chosen = _built(workspace, selection, named=bool(variant))
         if database is not None:
             used = lazy.database.use(database, workspace.suite.scan.database_repository, say)
@@ -110,29 +100,21 @@ def _raise_if_bad(results: Sequence[lazy.Evidence], failed: Mapping[str, Deadwei
 
 # Scans and SBOMs on a terminal.
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
-REACHED, UNUSED = "reached", "not used by the operations asked"
-MOST_TELLING = ("variant", "total", "critical", "high", REACHED, "OS", "fixable", UNUSED, "medium", "low", "languages",
-                "kernel headers", "unknown")  # fmt: skip
-"""All columns, in the order in which they get the room that a terminal has."""
+HEADS = {
+    "variant": 0, "total": 1, "critical": 2, "high": 3, "medium": 8, "low": 9, "unknown": 12, "fixable": 6,
+    "kernel headers": 11, "OS": 5, "languages": 10, "reached": 4, "not used by the operations asked": 7,
+}  # fmt: skip
+"""All columns; those of the lowest rank get the room that a terminal has first."""
 
 
 def print_scans(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
     """One row for each image; a count stands only where something was looked up."""
-    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", REACHED, UNUSED)
-    rows = [(result.variant, *_cells(result.data)) for result in results]
-    shown = lazy.fitting(heads, rows, map(heads.index, MOST_TELLING), out.width, {})
-    table = lazy.Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
-    for row in rows:
-        table.add_row(*(row[index] for index in shown))
-    out.print(table)
-    dropped = [head for index, head in enumerate(heads) if index not in shown]
-    if dropped:
-        out.print(f"Not enough room for {', '.join(dropped)}: use a wider terminal or invoke report.", markup=False)
+    rows = [[*map(lazy.Text, (result.variant, *_cells(result.data)))] for result in results]
+    lazy.print_grid([lazy.Head(*head) for head in HEADS.items()], rows, out)
     for result in (result for result in results if result.data.get("status") != "not_scanned"):
         out.print(f"{result.variant}: {result.reason}", markup=False, style="bold red" if not result.ok else "")
     for text in unused(results):
-        message = f"an exception matches no finding in these images and can be removed: {text}"
-        out.print(message, markup=False, style="yellow")
+        out.print(f"an exception matches no finding here and can be removed: {text}", markup=False, style="yellow")
 
 
 def total(results: Sequence[lazy.Evidence]) -> str:
@@ -160,24 +142,19 @@ def unused(results: Sequence[lazy.Evidence]) -> list[str]:
 
 
 def _cells(data: Mapping[str, Any]) -> list[str]:
-    covered = data.get("coverage") or {}
+    covered = [str((data.get("coverage") or {}).get(part, "")).replace("_", " ") for part in ("os", "language")]
     if data.get("status") != "scanned":
         words = str(data.get("status", "failed")).replace("_", " ")
-        return [words, *[""] * 7, *_words(covered), "", ""]
+        return [words, *[""] * 7, *covered, "", ""]
     reach = data["reachability"]
     measured = reach["status"] == "measured" and data["total"] is not None
     counts = [data["total"], *(data["by_severity"].get(name) for name in SEVERITIES), data["fixable"]]
     return [
         *("\u2013" if count is None else f"{count:,}" for count in counts),
         f"{data['kernel_headers']['total']:,}",
-        *_words(covered),
-        str(reach["reachable"]) if measured else "not measured",
-        str(reach["dead_weight"]) if measured else "not measured",
+        *covered,
+        *(str(reach[part]) if measured else "not measured" for part in ("reachable", "dead_weight")),
     ]
-
-
-def _words(covered: Mapping[str, Any]) -> list[str]:
-    return [str(covered.get(part, "")).replace("_", " ") for part in ("os", "language")]
 
 
 def print_sboms(sboms: Sequence[Mapping[str, Any]], out: lazy.Console) -> None:
@@ -187,10 +164,12 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: lazy.Console) -> None:
         for file in sbom["files"]:
             claimed = f"{file['form']} of {plural(file['packages'], 'package')} ({file['by']})"
             out.print(f"{sbom['variant']}: {claimed}: {file['path']}", markup=False)
-        for word, rows in (
-            ("in the builder's SBOM, not in the image", sbom["absent"]),
-            ("in the image, not in the builder's SBOM", sbom["unclaimed"]),
+        for rows, word in (
+            (sbom["absent"], "builder's SBOM, not in the image"),
+            (sbom["unclaimed"], "image, not in the SBOM"),
         ):
             if rows:
-                shown = ", ".join(rows[:8]) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
-                out.print(f"{sbom['variant']}: {word}: {shown}", markup=False, style="yellow")
+                more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+                out.print(
+                    f"{sbom['variant']}: in the {word}: {', '.join(rows[:8])}{more}", markup=False, style="yellow"
+                )

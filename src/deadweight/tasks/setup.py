@@ -12,22 +12,12 @@ from invoke.context import Context
 
 from deadweight._errors import MissingError, quoting, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import Watcher, print_json, read_answer, report_progress, say
-from deadweight.tasks._task import Names, Value, dry, names, one, one_of, parse_days, task
+from deadweight.tasks._progress import Watcher, folded, print_json, read_answer, report_progress, say
+from deadweight.tasks._task import MADE, dry, one, one_of, parse_days, task
+from deadweight.tasks._words import RECALLED, Names, Value, meant
 
 
-@task(
-    help={
-        "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
-        "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
-        "ca-bundle": "a PEM file with your private CAs (kept for later)",
-        "variant": "only what this variant needs (repeatable; default: all)",
-        "yes": "install without asking",
-        "tests": "also install what Deadweight's own tests use",
-        "bench": "also install what the competing tools in bench/ use",
-        "plan": "show what is missing; install nothing",
-    }
-)
+@task()
 def setup(
     c: Context,
     source: Value = None,
@@ -47,12 +37,12 @@ def setup(
     """
     looking = plan or dry(c)
     with lazy.Workspace.open(say) as workspace, nullcontext() if looking else lazy.locked(workspace.state, say):
-        chosen = lazy.select(workspace.suite, names(variant))
+        chosen = meant(workspace, variant, note=False)
         _take(workspace, source, mirror, ca_bundle, keep=not looking)
         findings, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=looking)
         unmade = lazy.needs.to_make(workspace, chosen) if looking else ()
         if all(finding.present for finding in findings) and not unmade and lacking is None:
-            say(f"ready: {len(findings)} programs found; base images come from {workspace.source.name}")
+            say(wording("tasks.ready", programs=len(findings), source=workspace.source.name))
         if json:
             tools, making = [asdict(finding) for finding in findings], [asdict(item) for item in unmade]
             state = {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
@@ -63,7 +53,7 @@ def setup(
             raise lacking
 
 
-@task(help={"tests": "also check the programs that Deadweight's own tests use"}, reads_only=True)
+@task(reads_only=True)
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     """Show what is installed, what is missing, and the command that installs it; exit 3 if something is missing.
 
@@ -81,7 +71,8 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
         else:
             waiting = (f"{made.name}: not made yet" for made in unmade)
-            print(*report.lines(), *waiting, f"source: {workspace.source.name}", sep="\n")
+            shown = "\n".join([*report.lines(), *waiting, f"source: {workspace.source.name}"])
+            print(folded(shown.replace(f"{workspace.suite.root}/", "").replace(str(Path.home()), "~")))
         missing = [tool.name for tool in report.tools if not tool.present] + [item.name for item in unmade]
         yours = lazy.install.hopeless(report.tools)
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [finding.how for finding in yours]
@@ -94,6 +85,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
         how += [lacking.hint] if lacking.hint else []
     if lines:
         raise MissingError(quoting(lines[0], "\n".join(lines)), hint="; ".join(dict.fromkeys(how)))
+    say(wording("tasks.ready", programs=len(report.tools), source=workspace.source.name))
 
 
 def prepare(
@@ -107,7 +99,7 @@ def prepare(
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return findings, lacking.error
-    with Watcher() as shown:
+    with Watcher().showing() as shown:
         work = lazy.install.preparations(workspace, chosen, missing)
         outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
     unmade = [outcome.error for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
@@ -178,15 +170,12 @@ def _take(workspace: lazy.Workspace, source: Value, mirror: Value, ca_bundle: Va
 
 def _show(missing: Sequence[lazy.Finding], unmade: Sequence[lazy.ToMake]) -> None:
     if missing:
-        say("to install:")
-    width = max((len(finding.name) for finding in missing), default=0)
-    for finding in missing:
-        size = f", {finding.size_bytes / 1e6:.0f} MB" if finding.size_bytes else ""
-        say(f"  {finding.name:<{width}}  {finding.how} (about {finding.seconds} s{size})")
+        size = sum(finding.size_bytes for finding in missing) / 1e6
+        what = ", ".join(f"{finding.name} ({finding.how})" for finding in missing)
+        say(f"to install, about {sum(finding.seconds for finding in missing)} s and {size:.0f} MB: {what}")
     if unmade:
-        say("to be made from OS packages, all at the same time:")
-    for made in unmade:
-        say(f"  {made.name} (about {made.seconds} s)")
+        seconds = max(made.seconds for made in unmade)
+        say(f"to make from OS packages, about {seconds} s: {', '.join(made.name for made in unmade)}")
 
 
 def _ask(yes: bool) -> None:
@@ -202,20 +191,18 @@ def _problems(lacking: lazy.NoBase | None) -> list[str]:
 
 
 # ``clean``.
-@task(
-    help={
-        "project": "also remove this project's state folder, and its images in the engine, but nothing that projects share",
-        "all": "also remove other projects' leftovers, and stop the engine, registry and Maven that all your projects share",
-        "older-than": "keep anything newer than this, for example 7d or 36h",
-    }
-)
+@task()
 def clean(c: Context, project: bool = False, all: bool = False, older_than: Value = None) -> None:
     """Remove logs, leftovers of interrupted runs, and archives that can be recreated; with --project, all data of this project.
 
     Example: invoke clean --project
     """
     days = parse_days(older_than)
-    with lazy.Workspace.open(say) as workspace, lazy.locked(workspace.state, say), report_progress("clean"):
+    with (
+        lazy.Workspace.open(say) as workspace,
+        lazy.locked(workspace.state, say, workspace.suite.names()),
+        report_progress("clean"),
+    ):
         done = lazy.clean.clean(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = lazy.format_bytes(done.size_bytes)
     first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
@@ -230,13 +217,7 @@ SHELLS = ("bash", "zsh", "fish")
 """Their scripts ask us for the values of a flag, invoke itself (``--complete``) for tasks and flags, a project's own among them."""
 
 
-@task(
-    help={
-        "shell": "print the script for bash, zsh or fish",
-        "words": "print the possible completions of this command line, one per line (used by the script)",
-    },
-    reads_only=True,
-)
+@task(reads_only=True)
 def completion(c: Context, shell: Value = None, words: Value = None) -> None:
     """Print a shell completion script (bash, zsh or fish) for tasks, options, variants, checks and postures.
 
@@ -266,12 +247,28 @@ def following(line: str) -> list[str]:
     if last.startswith("--") and "=" in last:
         flag, _, last = last.partition("=")
         parts.append(flag)
-    if not parts or parts[-1] not in VALUES:
-        return []
     head, comma, start = last.rpartition(",")
     with suppress(Exception):  # a completion that explains itself would stand in the command line
-        return [f"{head}{comma}{value}" for value in VALUES[parts[-1]]() if value.startswith(start)]
+        values = VALUES[parts[-1]]() if parts and parts[-1] in VALUES else _behind_task(parts, start)
+        return [f"{head}{comma}{value}" for value in values if value.startswith(start)]
     return []
+
+
+def _behind_task(words: Sequence[str], start: str) -> Iterable[str]:
+    """What may stand behind a task where no flag waits for its value: variants, and those of ``verify`` with a check."""
+    task = next((word for word in reversed(words[1:]) if word in MADE), None)
+    arguments = MADE[task].get_arguments() if task else []
+    if all(argument.name != "variant" for argument in arguments):
+        return ()
+    if any(words[-1] == f"--{argument.name}" and argument.takes_value for argument in arguments):
+        return ()
+    variant, slash, _ = start.partition("/")
+    return [f"{variant}/{check}" for check in _checks()] if slash and task == "verify" else _variants()
+
+
+def _variants() -> list[str]:
+    """All words that ``--variant`` takes, patterns apart."""
+    return [*lazy.words(_suite()), *RECALLED]
 
 
 def _suite() -> lazy.Suite:
@@ -286,15 +283,16 @@ def _checks() -> list[str]:
 
 
 VALUES: dict[str, Callable[[], Iterable[str]]] = {
-    "--variant": lambda: lazy.words(_suite()),  # names, services and tags: whatever it takes, patterns apart
+    "--variant": _variants,
+    "-v": _variants,
     "--check": _checks,
     "--posture": lambda: [*lazy.attacks.posture_names(), "all"],
     "--format": lambda: lazy.attacks.HARDEN_FORMATS,
     "--provider": lambda: lazy.pipelines.PROVIDERS,
     "--shell": lambda: SHELLS,
-    "--sbom": lambda: ["spdx", "cyclonedx", "both"],
-    "--source": lambda: ["auto", "registry", "mirror", "local"],
-    "--scan": lambda: ["deep", "plain", "hidden", "no"],
-    "--post": lambda: ["github", "gitlab"],
+    "--sbom": "spdx cyclonedx both".split,
+    "--source": "auto registry mirror local".split,
+    "--scan": "deep plain hidden no".split,
+    "--post": "github gitlab".split,
 }
 """What a flag's value may be, by the flag."""

@@ -3,53 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate
-from textwrap import shorten
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from invoke.context import Context
 
 from deadweight._errors import CheckFailed, MissingError, UsageError, wording
 from deadweight.tasks import lazy
-from deadweight.tasks._progress import colour, console, print_json, report_progress, say, stand_in_rows, tell_stand_ins
-from deadweight.tasks._task import Names, Part, choose, names, task
+from deadweight.tasks._progress import (
+    Board,
+    build_variants,
+    console,
+    painted,
+    print_json,
+    report_progress,
+    say,
+    stand_in_rows,
+    tell_stand_ins,
+)
+from deadweight.tasks._task import Part, choose, end_if_none, task
+from deadweight.tasks._words import Names, names
 
 OUTCOMES = {
-    "passed": ("pass", "32"),
-    "warned": ("warn", "33"),
-    "measured": ("measured", "36"),
-    "failed as expected": ("fail, as expected", "32"),
-    "passed, though expected to fail": ("passed, though expected to fail", "1;31"),
-    "failed": ("FAIL", "1;31"),
-    "not measured": ("not measured", "2"),
+    "passed": ("pass", "32", "✓"),
+    "warned": ("warn", "33", "!"),
+    "measured": ("measured", "36", "✓"),
+    "failed as expected": ("fail, as expected", "32", "✓"),
+    "passed, though expected to fail": ("passed, though expected to fail", "1;31", "✗"),
+    "failed": ("FAIL", "1;31", "✗"),
+    "not measured": ("not measured", "2", "?"),
 }
-"""How a check can come out, in the order of a tally: its mark in a line, and that one's colour."""
+"""How a check can come out, in the order of a tally: its words, their colour, and its mark where a line tells of several."""
+SAID = ("passed", "measured", "failed as expected")
+"""Of these the mark says enough."""
 
 
-@task(help={"check": "the check (repeatable; default: all checks in the suite)"})
-def verify(c: Context, part: Part, variant: Names = None, check: Names = None, json: bool = False) -> None:
+@task()
+def verify(
+    c: Context, part: Part, variant: Names = None, check: Names = None, watch: bool = False, json: bool = False
+) -> None:
     """Run the checks on built variants, each in a hardened container; exit 1 if one fails, 3 if not measured or unproven.
 
-    Example: invoke verify --variant apko --check api
+    Example: invoke verify apko/api
     Example: invoke verify --shard 2/5
     """
+    parts = [name.partition("/") for name in names(variant)]
+    checks = (*names(check), *(check for _, _, check in parts if check))
     with lazy.Workspace.open(say, since=part.since) as workspace:
-        selection = choose(workspace, variant, part)
+        selection = choose(workspace, [name for name, _, _ in parts], part)
         chosen = selection.variants
-        if selection.narrowed and not chosen:
-            if json:
-                print_json({"suite": workspace.suite.name, "evidence": []})
-            return
-        lazy.table.refuse_unasked(names(check), chosen)
+        end_if_none(selection, chosen, {"suite": workspace.suite.name, "evidence": []}, json=json)
+        lazy.table.refuse_unasked(checks, chosen)
+        if watch:
+            lazy.build.raise_if_failed(build_variants(workspace, selection.to_build))
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
-        results = verify_variants(workspace, built or chosen, names(check))
+        results = verify_variants(workspace, built or chosen, checks)
     if json:
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
     else:
         tell_stand_ins(workspace, (result.variant for result in results))
     left = ", ".join(variant.name for variant in chosen if variant not in built)
-    conclude(results, f"not checked because not built: {left}" if left else "")
+    raise_if_bad(results, f"not checked because not built: {left}" if left else "")
+    say(f"{tally(results)}. Next: invoke report")
     refuse_unproven(built)
 
 
@@ -57,29 +71,28 @@ def verify_variants(
     workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], checks: Sequence[str] = (), jobs: int | None = None
 ) -> tuple[lazy.Evidence, ...]:
     """Check these variants, several side by side, telling each outcome on stderr."""
-    with lazy.locked(workspace.state, say):
-        done: list[str] = []
+    done: dict[str, list[lazy.Evidence]] = {variant.name: [] for variant in chosen}
+    asked = {variant.name: len(lazy.table.checks_of(variant, checks)) for variant in chosen}
+    indent, of = max(map(len, done), default=0), lazy.figures.plural(sum(asked.values()), "check")
+    board = Board(lambda: f"verify, {sum(map(len, done.values()))} of {of} done")
+    with lazy.locked(workspace.state, say, done, whole=False), report_progress(board.text):
 
-        def tell(results: lazy.Evidence) -> None:
-            done.append(results.check)
-            say(_line(results))
+        def tell(result: lazy.Evidence) -> None:
+            name, mine = result.variant, done[result.variant]
+            mine.append(result)
+            if len(chosen) == 1:
+                say(_line(result))
+            elif len(mine) < asked[name]:
+                board.put(name, name, " ".join(map(_mark, mine)))
+            else:
+                board.rows.pop(name, None)
+                whys = [_line(one) for one in mine if outcome(one) not in SAID]
+                say("\n".join([f"{name:<{indent}} {' '.join(map(_mark, mine))}", *whys]))
 
-        with report_progress(lambda: f"verify, {lazy.figures.plural(len(done), 'check')} done"):
-            if workspace.engine_pool is not None:
-                return tuple(workspace.engine_pool.verify(chosen, checks, jobs, tell))
-            subjects = [workspace.subject(variant) for variant in chosen]
-            return tuple(lazy.runner.verify(subjects, checks, jobs=jobs, on_evidence=tell))
-
-
-def conclude(results: Sequence[lazy.Evidence], left: str = "", then: str = "invoke report") -> None:
-    """Say the total and the next command; ``left`` is what was not even tried. Each finding was told when it came.
-
-    Raises CheckFailed naming the checks that did not end as the suite expects, MissingError where something was not measured.
-    """
-    if not results and not left:
-        raise MissingError(wording("tasks.no_checks"))
-    raise_if_bad(results, left)
-    say(tally(results) + (f". Next: {then}" if then else ""))
+        if workspace.engine_pool is not None:
+            return tuple(workspace.engine_pool.verify(chosen, checks, jobs, tell))
+        subjects = [workspace.subject(variant) for variant in chosen]
+        return tuple(lazy.runner.verify(subjects, checks, jobs=jobs, on_evidence=tell))
 
 
 def refuse_unproven(chosen: Sequence[lazy.Variant]) -> None:
@@ -114,8 +127,10 @@ def outcome(evidence: lazy.Evidence) -> str:
 
 def raise_if_bad(results: Sequence[lazy.Evidence], left: str = "") -> None:
     """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be measured,
-    or where something was ``left`` for want of a build.
+    or where something was ``left`` for want of a build, or nothing was checked at all.
     """
+    if not results and not left:
+        raise MissingError(wording("tasks.no_checks"))
     unmeasured = [result for result in results if result.status == "not_measured"]
     bad = [result for result in results if not result.ok and result not in unmeasured]
     tallied = "; ".join(filter(None, (tally(results), left)))
@@ -126,14 +141,10 @@ def raise_if_bad(results: Sequence[lazy.Evidence], left: str = "") -> None:
     if unmeasured:
         hints = dict.fromkeys(str(result.data["hint"]) for result in unmeasured if result.data.get("hint"))
         hint = "; ".join([*hints, *(["invoke build"] if left else [])]) or "see the reasons above"
-        message = wording(
-            "tasks.check_unmeasured" if len(unmeasured) == 1 else "tasks.checks_unmeasured",
-            count=len(unmeasured),
-            checks=checks,
-            names=_names(unmeasured),
-            tally=tallied,
+        count, named = len(unmeasured), _names(unmeasured)
+        raise MissingError(
+            wording("tasks.unmeasured", count=count, checks=checks, names=named, tally=tallied), hint=hint
         )
-        raise MissingError(message, hint=hint)
     if left:
         raise MissingError(wording("tasks.not_checked", left=left, tally=tally(results)))
 
@@ -143,19 +154,20 @@ def _names(results: Sequence[lazy.Evidence]) -> str:
 
 
 def _line(evidence: lazy.Evidence) -> str:
-    mark, tone = OUTCOMES[outcome(evidence)]
-    shown = f"\x1b[{tone}m{mark}\x1b[0m" if colour() else mark
-    return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"
+    words, tone, _ = OUTCOMES[outcome(evidence)]
+    return f"{evidence.variant}: {evidence.check}: {painted(words, tone)}: {evidence.reason}"
+
+
+def _mark(evidence: lazy.Evidence) -> str:
+    """``✓ runs``; of vulnerabilities how many, of a failure that it is meant to be one."""
+    _, tone, mark = OUTCOMES[outcome(evidence)]
+    found = evidence.data.get("total")
+    name = f"{'?' if found is None else found} CVEs" if evidence.check == "vulnerabilities" else evidence.check
+    return f"{painted(mark, tone)} {name}{' (fails on purpose)' if outcome(evidence) == 'failed as expected' else ''}"
 
 
 # ``attack``.
-@task(
-    help={
-        "variant": "the variant (repeatable; default: all that are services)",
-        "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all (repeatable; "
-        "default: the first three, and each wall alone)",
-    }
-)
+@task()
 def attack(c: Context, part: Part, variant: Names = None, posture: Names = None, json: bool = False) -> None:
     """Run real attacks in isolated containers, and show what stops each; exit 1 if a gate fails, 3 if it could not be measured.
 
@@ -167,14 +179,12 @@ def attack(c: Context, part: Part, variant: Names = None, posture: Names = None,
     with lazy.Workspace.open(say, since=part.since) as workspace:
         selection = choose(workspace, variant, part)
         chosen = [variant for variant in selection.variants if variant.runnable]
-        if not chosen and selection.narrowed:
-            if json:
-                print_json({"suite": workspace.suite.name, "evidence": []})
-            return
+        end_if_none(selection, chosen, {"suite": workspace.suite.name, "evidence": []}, json=json)
         if not chosen:
             raise UsageError(wording("tasks.no_service"))
         built = [variant for variant in chosen if workspace.built(variant.name) is not None]
-        with lazy.locked(workspace.state, say), report_progress("attack"):
+        held = [variant.name for variant in chosen]
+        with lazy.locked(workspace.state, say, held, whole=False), report_progress("attack"):
             if workspace.engine_pool is not None:
                 results = workspace.engine_pool.attack(built or chosen, postures, say)
             else:
@@ -191,9 +201,9 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
         print_json({"suite": workspace.suite.name, "evidence": stand_in_rows(workspace, results)})
     else:
         out = console()
-        for line in amiss(results):
+        for line in lazy.attacks.amiss(results):
             out.print(line, style="bold", markup=False, soft_wrap=True)
-        print_attacks(results, out)
+        lazy.attacks.print_attacks(results, out)
         by_kind = {"hole": {result.variant: lazy.attacks.holes(result) for result in results}, "note": notes}
         by_kind["not measured"] = {result.variant: lazy.attacks.unmeasured(result) for result in results}
     for kind, by_variant in by_kind.items():
@@ -205,84 +215,3 @@ def _show(workspace: lazy.Workspace, results: Sequence[lazy.Evidence], *, as_jso
     if not as_json:
         tell_stand_ins(workspace, (result.variant for result in results))
         say(f"{lazy.attacks.total(results)}. Next: invoke report")
-
-
-# Attacks on a terminal: one variant with the walls by name, several with how many walls stop each.
-WALLS_NAMED = 2
-REASON_LETTERS = 160
-WORDS = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
-STYLES = {"blocked": "green", "succeeded": "bold red", "crashed": "magenta"}
-DELIVERIES = {"service": "through the service", "breach": "after a breach"}
-
-
-def print_attacks(results: Sequence[lazy.Evidence], out: lazy.Console) -> None:
-    """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
-    tried = lazy.attacks.tried_now(results)
-    if len(results) == 1:
-        (result,) = results
-        columns = {posture: lazy.attacks.cells(result, posture) for posture in tried}
-        _print_table(f"{result.variant}: what stops each attack", columns, _walls, results, out)
-        return
-    for posture in tried:
-        title = f"{posture}: how many walls stop each attack"
-        columns = {result.variant: cells for result in results if (cells := lazy.attacks.cells(result, posture))}
-        _print_table(title, columns, lambda cell: str(cell["depth"] or "blocked"), results, out)
-
-
-def amiss(results: Sequence[lazy.Evidence]) -> tuple[str, ...]:
-    """What is to be said before all tables: ``apko: not measured: nothing was measured in open: …``; where all is fine, nothing."""
-    bad = [result for result in results if result.status == "not_measured" or not result.ok]
-    # the summary that comes after the reason is in the tables
-    reasons = {result.variant: shorten(result.reason.split(". ")[0], REASON_LETTERS, placeholder="…") for result in bad}
-    notes = {result.variant: [f"{result.status.replace('_', ' ')}: {reasons[result.variant]}"] for result in bad}
-    return lazy.shared_notes(notes)
-
-
-def by_delivery(results: Iterable[lazy.Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
-    """Each attack once, those through the service first; before the first of each way its name, where there are both."""
-    known = {name: row.get("delivery") for result in results for name, row in result.data.get("payloads", {}).items()}
-    ways = {name: "breach" if known.get(name) == "breach" else "service" for name in names}
-    ordered = sorted(ways, key=lambda name: ways[name] == "breach")
-    first = {ways[name]: name for name in reversed(ordered)} if "breach" in ways.values() else {}
-    return [(DELIVERIES[ways[name]] if name in first.values() else "", name) for name in ordered]
-
-
-def _print_table(
-    title: str,
-    columns: Mapping[str, Mapping[str, Any]],
-    word: Callable[[Mapping[str, Any]], str],
-    known: Sequence[lazy.Evidence],
-    out: lazy.Console,
-) -> None:
-    """Attacks by columns, in as many parts as the terminal needs to keep names whole. ``word`` shows one that is blocked."""
-
-    def shown(cell: Mapping[str, Any]) -> str:
-        return WORDS.get(cell["outcome"]) or word(cell)
-
-    payloads = by_delivery(known, (name for cells in columns.values() for name in cells))
-    widths = [max(len(name), *(len(shown(cell)) for cell in cells.values())) + 2 for name, cells in columns.items()]
-    room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(columns)
-    while left:
-        count = max(1, sum(width <= room for width in accumulate(widths)))
-        part, left, widths = left[:count], left[count:], widths[count:]
-        out.print(title, style="italic", markup=False)
-        table = lazy.Table(box=None, padding=(0, 1), pad_edge=False)
-        table.add_column("attack", no_wrap=True)
-        for name in part:
-            table.add_column(name, overflow="fold")
-        for words, payload in payloads:
-            if words:
-                table.add_row(f"[italic]{words}[/]")
-            cells = (columns[name].get(payload) for name in part)
-            styled = ((shown(cell), STYLES.get(cell["outcome"], "dim")) if cell else ("",) for cell in cells)
-            table.add_row(payload, *(lazy.Text(*words) for words in styled))
-        out.print(table)
-
-
-def _walls(cell: Mapping[str, Any]) -> str:
-    """``seccomp, non-root and 2 more``."""
-    walls = list(cell.get("walls") or ())
-    if not walls:
-        return "blocked" if cell["depth"] is None else "walls together"
-    more = len(walls) - WALLS_NAMED
-    return ", ".join(walls[:WALLS_NAMED]) + (f" +{more}" if more > 0 else "")

@@ -25,37 +25,28 @@ Build = Callable[[Workspace, Sequence["Variant"]], None]
 """Builds these variants, or raises."""
 
 
-def compared(
-    workspace: Workspace, sides: tuple[str, str], *, since: str | None, variant: str | None, build: Build
-) -> Comparison:
+def compared(workspace: Workspace, sides: Sequence[str], *, since: str | None, build: Build) -> Comparison:
     """Compare two sides (``apko``, ``image:REF``), or with ``since`` a variant with itself where HEAD and that revision parted.
 
     Raises UsageError for names that do not fit together, MissingError for what is not built, and what a build raises.
     """
-    named = [side for side in (*sides, variant) if side]
     if since is not None:
-        if len(named) > 1:
+        if len(sides) > 1:
             raise UsageError(wording("twin.no_sides"))
-        chosen = select_one(workspace.suite, named[0] if named else None)
+        chosen = select_one(workspace.suite, sides[0] if sides else None)
         with at_revision(workspace, since) as then:
             before = select_one(then.suite, chosen.name)
             needed = {need.variant for need in before.run.needs.values()}
             build(then, [one for one in then.suite.variants if one.name in {before.name, *needed}])
             names = (f"{chosen.name} at {since}", chosen.name)
             return compare(then.subject(before), workspace.subject(chosen), names)
-    if (
-        variant
-        or not all(sides)
-        or (all(side.startswith(IMAGE) for side in sides) and len(workspace.suite.variants) > 1)
-    ):
+    if len(sides) != 2 or (all(side.startswith(IMAGE) for side in sides) and len(workspace.suite.variants) > 1):
         raise UsageError(wording("twin.no_sides"))
-    known = next((side for side in sides if not side.startswith(IMAGE)), None)
+    one, two = (side if side.startswith(IMAGE) else select_one(workspace.suite, side).name for side in sides)
+    known = next((side for side in (one, two) if not side.startswith(IMAGE)), None)
     subject = workspace.subject(select_one(workspace.suite, known))
-    for side in sides:
-        if not side.startswith(IMAGE):
-            select_one(workspace.suite, side)
-    first, second = (subject if side == known else other_side(subject, side) for side in sides)
-    return compare(first, second, sides)
+    first, second = (subject if side == known else other_side(subject, side) for side in (one, two))
+    return compare(first, second, (one, two))
 
 
 @contextlib.contextmanager

@@ -57,9 +57,11 @@ def build(
 
 
 def version() -> str:
-    """The engine's version, as an input: another engine is another tool. Starts no engine."""
+    """The engine's version, as an input: another engine is another tool. Starts no engine; ours is the same when it has stopped."""
+    from deadweight.engine.daemon import stopped_version
+
     known = _known()
-    return known.version if known else "none"
+    return known.version if known else stopped_version() or "none"
 
 
 def running_podman() -> api.Endpoint | None:
@@ -133,13 +135,15 @@ def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, conf
 
 
 def has(built: BuiltImage) -> bool:
-    """Whether the engine, if one runs, has this very image under its name. Starts no engine.
+    """Whether the engine has this very image under its name. Starts no engine: what ours held when it stopped is there still.
 
     By the id that the engine gave it: one that has changed its image store since has another image, or none.
     """
+    from deadweight.engine.daemon import stopped_version
+
     known = _known()
     if known is None or built.engine_id is None:
-        return False
+        return built.engine_id is not None and stopped_version() is not None
     image = api.document(known.endpoint.host, f"/images/{built.reference}/json", known.endpoint.certificates)
     return str(image.get("Id", "")).removeprefix("sha256:") == built.engine_id.removeprefix("sha256:")
 
