@@ -230,7 +230,7 @@ def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_projec
         "import os, subprocess, sys\n"
         "CODE = 'from pathlib import Path; from deadweight.records.runs import locked; '\n"
         "CODE += 'from deadweight.records.paths import State\\n' \\\n"
-        "       'with locked(State(Path.cwd()), print, timeout=0): print(\"in\")'\n"
+        '       \'with locked(State(Path.cwd()), print, ["good"], timeout=0): print("in")\'\n'
         "def ask(**environment):\n"
         "    return subprocess.run([sys.executable, '-c', CODE], env=os.environ | environment, capture_output=True, text=True)\n"
         "def test_child(): assert ask().stdout == 'in\\n'\n"
@@ -247,7 +247,7 @@ def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_projec
 def test_a_run_waits_for_who_holds_the_lock_and_says_so(built_project, engine):
     state = State(built_project)
     stranger = {**os.environ, VARIABLE: ""}
-    with locked(state, print):
+    with locked(state, print, ["good"]):
         words = ("-p", "no:cacheprovider", "-q", "deadweight.yaml", "-k", "good and runs")
         request = forked.Request(words, str(built_project), stranger, module="pytest")
         process = Process(request, subprocess.DEVNULL, subprocess.DEVNULL, subprocess.PIPE)

@@ -120,7 +120,7 @@ def locked(
     """
     folder, names = state.folder / "locks", sorted(set(variants))
     many = len(names) > MANY
-    files = [(folder / ".all", fcntl.LOCK_EX if many else fcntl.LOCK_SH)] if names else []
+    files = [(folder / "+all", fcntl.LOCK_EX if many else fcntl.LOCK_SH)] if names else []
     files += [(folder / name, fcntl.LOCK_EX) for name in names if not many]
     with contextlib.ExitStack() as stack:
         for file, how in [*files, *([(state.lock, fcntl.LOCK_EX)] if whole else [])]:
