@@ -101,7 +101,7 @@ def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_
     assert (options.memory_bytes, options.pids) == (
         128 * 2**20,
         40,
-    )  # twice the least that is tried, and eight processes
+    )  # twice the least tried, 1 MiB for bodies, eight processes
     assert (got.tried[0], got.tried[-1][1]) == (("strictest settings", ""), "")
     posture = got.document()["posture"]
     assert (posture["user"], posture["network"], posture["published_on"]) == ("65534:65534", "internal", None)

@@ -100,7 +100,7 @@ def test_a_file_changed_while_it_is_built_is_built_again(project):
     project.suite(v="cp src/a.txt $OUT; echo later > src/a.txt")
     assert project.invoke("build").code == 0
     project.suite(v=SCRIPT)
-    assert "building" in project.builds().errors
+    assert "Built" in project.builds().errors
     assert project.out() == "later\n"
 
 
@@ -118,7 +118,7 @@ def test_a_clock_set_back(project):
     future = time.time() + 86400 * 3650
     for path in [*project.state.rglob("*"), file]:
         os.utime(path, (future, future))
-    assert "building" not in project.builds().errors
+    assert "Built" not in project.builds().errors
 
 
 def test_a_source_file_that_cannot_be_read(project):

@@ -112,7 +112,7 @@ def test_a_second_invocation_waits_for_the_first_and_builds_once(project, killed
     first = project.begun()
     second = project.start("build")
     line = second.stderr.readline()
-    assert wording("records.waiting", holder=holder(State(project.root)), folder=project.state) in line
+    assert wording("records.waiting", holder=holder(State(project.root).lock), folder=project.state) in line
     assert f"(pid {first.pid}, since" in line
     if killed:
         first.kill()

@@ -180,7 +180,7 @@ class FaultProject:
         assert self.out() == (self.root / "src" / "a.txt").read_text()
         again = self.invoke("build", "--json", code=0)
         assert {row["result"] for row in json.loads(again.output)["variants"].values()} == {"cached"}
-        assert "building" not in again.errors
+        assert "Built" not in again.errors
         self.is_clean()
         return done
 

@@ -141,7 +141,8 @@ class Watcher(Board):
         cache = (outcome.image.cache if outcome.image else None) or ""
         number = f"[{self._made}/{self._total}]" if image and self._total > 1 else ""
         result = painted(outcome.result.capitalize(), TONES[outcome.result])
-        say("  ".join(filter(None, (result, step.title, seconds, cache, number))))
+        why = outcome.task.reason if outcome.result == "built" and cache != "cold" else ""
+        say("  ".join(filter(None, (result, step.title, seconds, cache, number, why))))
         if outcome.result == "failed":
             say(f"  log: {outcome.log}", fold=False)  # a path that is broken by a line's end cannot be copied
 
