@@ -98,10 +98,8 @@ def test_a_service_that_needs_nothing_gets_nothing(tmp_path, engine, playground_
     options = got.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert (options.no_new_privileges, got.outgoing, options.user) == (True, False, "65534:65534")
-    assert (options.memory_bytes, options.pids) == (
-        128 * 2**20,
-        40,
-    )  # twice the least tried, 1 MiB for bodies, eight processes
+    # twice the least that is tried, 1 MiB for bodies, and eight processes
+    assert (options.memory_bytes, options.pids) == (129 * 2**20, 40)
     assert (got.tried[0], got.tried[-1][1]) == (("strictest settings", ""), "")
     posture = got.document()["posture"]
     assert (posture["user"], posture["network"], posture["published_on"]) == ("65534:65534", "internal", None)
