@@ -96,8 +96,8 @@ for mode in "${@:-quiet loaded user}"; do
             run "$command" "$log"
             code=$? seconds=$((SECONDS - started))
             sleep 1 # for the log's last lines; who holds it open is ended later
-            first=$(awk '/: built in / { print $1; exit }' "$log")
-            last=$(awk '/: built in / { at = $1 } END { print at }' "$log")
+            first=$(awk '/ Built  / { print $1; exit }' "$log")
+            last=$(awk '/ Built  / { at = $1 } END { print at }' "$log")
             counts=$(grep -oE '[0-9]+ (passed|failed|skipped|error|not measured)[^=]*' "$log" | tail -1)
             [ "$code" = 0 ] || failed=1
             echo "| $mode | $([ "$number" = 1 ] && echo demo || echo tests) | $code | $seconds | ${first:--} | ${last:--} | $(($(cpu_seconds) - before)) | $counts |" | tee -a "$out/summary.md"

@@ -172,6 +172,7 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 @pytest.mark.slow
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
+    (cache / "tools").mkdir(exist_ok=True)
     code = f"{IMPORTS}\nfrom deadweight._errors import Interrupted\n"
     code += "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
     code += "except Interrupted as error: raise SystemExit(error.exit_code)\n"
