@@ -12,6 +12,7 @@ from deadweight_attacks.harden.write import FORMATS, files, render
 from deadweight_attacks.harden.write.model import Request
 from deadweight_attacks.seccomp.floor import document
 from tests.support.forms import sample
+from tests.support.invoking import invoke
 
 AUDIT = (
     "auid=4294967295 uid=65532 gid=65532 ses=4294967295 pid=17 comm={} exe={} sig=0 arch={} syscall={} compat=0 ip=0x7f"
@@ -66,6 +67,19 @@ def test_each_form_is_known_by_itself_and_has_a_change(form):
     """In the words of its platform: these are what a user types."""
     (finding,) = explain(render(sample(), form), ["OSError: [Errno 30] Read-only file system: '/data/x'"] * 3)
     assert (CHANGES[form] in finding.change, finding.times) == (True, 3)
+
+
+def test_the_command_takes_a_file_and_a_log_or_reads_the_log_from_a_pipe(tmp_path):
+    (tmp_path / "compose.yaml").write_text(render(sample(), "compose"))
+    line = "open /data/x: read-only file system\n"
+    (tmp_path / "service.log").write_text(line)
+    ways = [("service.log",), ("--log", "service.log"), ()]
+    texts = {
+        invoke(tmp_path, "harden", "--explain", "compose.yaml", *words, stdin=line, code=0).stdout for words in ways
+    }
+    assert len(texts) == 1
+    assert "/data" in texts.pop()
+    invoke(tmp_path, "harden", "--explain", "compose.yaml", "nowhere.log", code=2)
 
 
 def test_a_call_that_a_profile_allows_was_refused_by_another():

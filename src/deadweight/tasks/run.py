@@ -189,10 +189,11 @@ def harden(
     The result is stored, so you can print it in another format without searching again.
 
     Example: invoke harden --variant apko --format compose --to deploy
+    Example: invoke harden --explain deploy/compose.yaml service.log
     Example: journalctl -k | invoke harden --explain deploy/compose.yaml
     """
     if explain is not None:
-        _explain(explain, log, json=json)
+        _explain(explain, variant or log, json=json)
         return
     one_of(format, "--format", lazy.attacks.HARDEN_FORMATS)
     with lazy.Workspace.open(say) as workspace:
