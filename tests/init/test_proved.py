@@ -29,6 +29,7 @@ from deadweight_init.services import find_services
 from deadweight_init.task import _build, wording as task_wording
 from deadweight_init.tree import read_tree
 from tests.support.codes import codes, raises
+from tests.support.processes import wait_for
 from tests.support.small_images import forget_images
 from tests.support.trees import written
 
@@ -204,12 +205,10 @@ def test_an_interruption_leaves_a_suite_that_can_be_built(engine, tmp_path):
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
     words = [sys.executable, "-m", "deadweight", "init", "--yes"]
     with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if f"building ({wording('plan.not_built')})" in line:
-                process.send_signal(signal.SIGINT)
-    assert process.returncode == 130, "".join(lines)
+        wait_for((root / ".deadweight" / "logs" / "today.log").exists, 60)  # the build has begun
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+    assert process.returncode == 130, errors
     assert tried(root) == {"today": False}
     assert not list(root.glob(".deadweight.yaml.*"))
 

@@ -538,7 +538,7 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
     script = [*apart, "sh", "-c", HIDDEN, "sh", program, project.root, sys.executable]
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
     done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
-    assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)
+    assert re.search(r"^to install, .*\bjava \(apt-get install ", done.stdout + done.stderr, re.MULTILINE)
     assert not re.search("^other: .*(java|mvn)", done.stdout, re.MULTILINE)
     assert (done.returncode, "invoke setup" in done.stderr) == (3, True)
     assert not java or java in done.stderr
