@@ -22,7 +22,7 @@ def run() -> list[Result]:
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT))
     return [
         limit("ko built", "a line of Go saved, ko: built", seconds(folder, "build", "ko"), target=1.5, unit="s"),
-        limit("ko verified", "the same: checked too", seconds(folder, "verify", "ko/api"), target=3.0, unit="s"),
+        limit("ko verified", "the same: checked too", seconds(folder, "verify", "ko/api"), target=1.5, unit="s"),
     ]
 
 

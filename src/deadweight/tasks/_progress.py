@@ -141,7 +141,8 @@ class Watcher(Board):
         cache = (outcome.image.cache if outcome.image else None) or ""
         number = f"[{self._made}/{self._total}]" if image and self._total > 1 else ""
         result = painted(outcome.result.capitalize(), TONES[outcome.result])
-        why = outcome.task.reason if outcome.result == "built" and cache != "cold" else ""
+        new = getattr(outcome.task.reason, "code", "") == "plan.not_built"
+        why = outcome.task.reason if outcome.result == "built" and not new else ""
         say("  ".join(filter(None, (result, step.title, seconds, cache, number, why))))
         if outcome.result == "failed":
             say(f"  log: {outcome.log}", fold=False)  # a path that is broken by a line's end cannot be copied
