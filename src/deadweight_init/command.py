@@ -100,7 +100,8 @@ def _replaced(tree: Tree, drafts: Sequence[Draft], program: str) -> Iterator[str
     rungs = [(draft.full(rung.name), rung.keys.get("dockerfile")) for draft in drafts for rung in draft.rungs]
     for target in image_targets(tree) if rungs else ():
         variant = next((name for name, file in rungs if file == (target.dockerfile or "Dockerfile")), rungs[0][0])
-        facts = {"place": target.place, "typed": target.typed, "task": target.task, "variant": variant}
+        more = " --to REGISTRY/NAME" if target.task == "push" else ""
+        facts = {"place": target.place, "typed": target.typed, "task": target.task, "variant": variant + more}
         yield wording("task.replaced", program=program, **facts)
 
 
