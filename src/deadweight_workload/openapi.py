@@ -75,7 +75,7 @@ def served(get: Callable[[str], Answer | None], first: Iterable[str] = ()) -> tu
     return None
 
 
-def held(root: Path) -> str | None:
+def in_repository(root: Path) -> str | None:
     """Where a repository keeps its document, as its usual places go; None where it does not."""
     places = (
         Path(folder, f"{name}.{kind}") for folder in FOLDERS for name in NAMES for kind in ("json", "yaml", "yml")

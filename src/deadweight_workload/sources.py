@@ -136,8 +136,8 @@ class _Collected:
         named = dict.fromkeys(name for name in checks.requests if not name.endswith(".har"))
         named |= {checks.attacks.openapi: None} if checks.attacks and checks.attacks.openapi else {}
         served = openapi.served(self.get) if speaks and not named else None
-        if not named and not served and (held := openapi.held(self.subject.suite.root)):
-            named = {held: None}
+        if not named and not served and (own := openapi.in_repository(self.subject.suite.root)):
+            named = {own: None}
         read = {name: self._document(name) for name in named if self.container or not name.startswith("/")}
         read |= [served] if served else ()
         for name, document in read.items():
