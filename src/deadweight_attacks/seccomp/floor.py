@@ -25,7 +25,7 @@ T = TypeVar("T")
 PATIENT_SECONDS = 12.0
 PROOFS = 5
 GROUP = 12
-EDITION = 1
+EDITION = 2
 EPERM, ENOSYS = 1, 38
 NEW_NAMESPACES = 0x7E020000
 """CLONE_NEW* (clone(2)): an engine's own profile lets a service make processes, and no namespaces."""
@@ -35,7 +35,8 @@ PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 
 @dataclass(frozen=True)
 class Floor:
-    """``needed``: without any of these a container does not start. ``held``: those that Go's run-time may want at any time.
+    """``needed``: without any of these a container does not start. ``held``: those that Go's run-time may want at any time,
+    so that no single start tells whether one can be left out.
 
     ``runtime`` is its name and version, ``kernel`` the release it was tried on, ``starts`` how many containers that took.
     """
@@ -73,23 +74,24 @@ def find_floor(runtime: Runtime) -> Floor:
     starts = fewest_yet = 0
     with tempfile.TemporaryDirectory(prefix="deadweight-floor-") as name:
         bundle = Path(name)
+        everything = tuple(numbers(runtime.architecture))
+        held = tuple(sorted(set(BY_TIMING) & set(everything))) if runtime.name == "runc" else ()
 
         def works(allowed: Sequence[str]) -> bool:
             nonlocal starts, fewest_yet
             starts += 1
-            problem = starting(runtime, bundle, allowed)
+            problem = starting(runtime, bundle, (*allowed, *held))
             if problem and len(allowed) == fewest_yet - 1:  # one call, and perhaps but a busy machine
                 starts += 1
-                problem = starting(runtime, bundle, allowed, PATIENT_SECONDS)
+                problem = starting(runtime, bundle, (*allowed, *held), PATIENT_SECONDS)
             fewest_yet = fewest_yet if problem else len(allowed)
             return not problem
 
-        everything = tuple(numbers(runtime.architecture))
         if problem := starting(runtime, bundle, everything):
             raise DeadweightError(wording("seccomp.runtime_cannot_start", runtime=runtime.full_name, problem=problem))
-        likely = tuple(call for call in STARTERS if call in numbers(runtime.architecture))
-        needed = find_fewest(likely if works(likely) else everything, works, GROUP)
-        held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
+        searched = [call for call in everything if call not in held]
+        likely = [call for call in STARTERS if call in searched]
+        needed = find_fewest(likely if works(likely) else searched, works, GROUP)
         floor = Floor(runtime.full_name, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
         for _ in range(PROOFS):
             if problem := starting(runtime, bundle, floor.calls):
