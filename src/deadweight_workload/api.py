@@ -59,8 +59,7 @@ def prepare(request: HttpRequest, root: Path) -> Prepared:
 
 def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
     if request.json_body is not None:
-        content = _repeated(request.json_body, request.repeat) if request.repeat else request.json_body
-        return "application/json", json.dumps(content, ensure_ascii=False).encode()
+        return "application/json", _encoded(request.json_body, request.repeat).encode()
     if request.form is not None:
         form = urllib.parse.urlencode(_repeated(request.form, request.repeat))
         return "application/x-www-form-urlencoded", form.encode()
@@ -77,6 +76,17 @@ def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
 
 def _repeated(content: Mapping[str, object], repeat: Mapping[str, int]) -> dict[str, object]:
     return {key: str(value) * repeat[key] if key in repeat else value for key, value in content.items()}
+
+
+def _encoded(content: Any, repeat: Mapping[str, int]) -> str:
+    """Content as JSON. What is repeated is encoded once: escapes never reach across two characters."""
+    if not repeat:
+        return json.dumps(content, ensure_ascii=False)
+    texts = {
+        key: json.dumps(str(value) if key in repeat else value, ensure_ascii=False) for key, value in content.items()
+    }
+    texts |= {key: f'"{texts[key][1:-1] * times}"' for key, times in repeat.items()}
+    return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {text}" for key, text in texts.items()) + "}"
 
 
 # Compares an HTTP answer with what is expected of it, and says in words where they differ.
