@@ -106,6 +106,7 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, message):
     ("build --varient today", wording("tasks.no_flag", task="build", word="--varient"), "--variant?"),
     ("build -x", wording("tasks.no_flag", task="build", word="-x"), ""),
     ("biuld", wording("tasks.no_task", task="invoke", word="biuld"), "build?"),
+    ("--help biuld", wording("tasks.no_task", task="invoke", word="biuld"), "build?"),
     ("doctor today", wording("tasks.no_word", task="doctor", word="today"), ""),
     ("run today small", wording("tasks.no_word", task="run", word="small"), ""),
     ("verify small/bugdet", "", "runs, api, twin, budget, "),

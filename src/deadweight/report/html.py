@@ -1,7 +1,7 @@
 """Render the report as one self-contained HTML page that needs no network and works without scripts.
 
 Styles and the script are inline and listed by hash in the page's Content-Security-Policy, so nothing smuggled in with evidence can
-run or load. Details are JSON in the page (a data block, which needs no policy exception), drawn when opened.
+run or load.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Callable
@@ -95,38 +94,31 @@ EVIDENCE_BUDGET, CHECKS_BUDGET = 90_000, 30_000
 EVIDENCE_LETTERS, REASON_LETTERS = 400, 240
 
 
-class Texts:
-    """Each text once; places refer to it by number. The first is for nothing to say, the second for no room left."""
-
-    def __init__(self, room: int) -> None:
-        self.places = {"": 0, "see report.json": 1}
-        self._room = room
-
-    def add(self, text: str) -> int:
-        if text not in self.places and len(text) <= self._room:
-            self._room -= len(text)
-            self.places[text] = len(self.places)
-        return self.places.get(text, 1)
-
-
-def page_data(view: View) -> str:
-    """What came of each attack, by variant and posture, as numbers of texts: JSON that may stand in a ``<script>`` element."""
-    texts = Texts(EVIDENCE_BUDGET)
-    cells: dict[str, dict[str, list[tuple[int, int]]]] = {}
+def came_of(view: View) -> dict[str, str]:
+    """By attack: what came of it, for which postures and variants, and below it the evidence."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {payload: {} for payload in view.payloads}
     for name, record in view.attacked:
         for posture in view.postures:
-            row = [record.attacks.get(posture, {}).get(payload) for payload in view.payloads]
-            cells.setdefault(name, {})[posture] = [
-                (texts.add(_came_of(cell)), texts.add(evidence_words(cell and cell.evidence))) for cell in row
-            ]
-    document = {"postures": view.postures, "cells": cells, "texts": list(texts.places)}
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+            for payload, cell in record.attacks.get(posture, {}).items():
+                words = f"{_came_of(cell)}\n{evidence_words(cell.evidence)}".strip().replace("\n", "\n    ")
+                found[payload].setdefault(words, {}).setdefault(posture, []).append(name)
+    room, shown = EVIDENCE_BUDGET, dict[str, str]()
+    for payload, cases in found.items():
+        text = "\n".join(f"{_where(seen, len(view.attacked))}: {words}" for words, seen in cases.items())
+        room -= len(text)
+        shown[payload] = text if room >= 0 else "see report.json"
+    return shown
 
 
-def _came_of(cell: AttackRecord | None) -> str:
-    if cell is None:
-        return ""
+def _where(seen: dict[str, list[str]], every: int) -> str:
+    """``open, default: every variant; hardened: ko``."""
+    postures: dict[str, list[str]] = {}
+    for posture, names in seen.items():
+        postures.setdefault("every variant" if 1 < every == len(names) else ", ".join(names), []).append(posture)
+    return "; ".join(f"{', '.join(some)}: {names}" for names, some in postures.items())
+
+
+def _came_of(cell: AttackRecord) -> str:
     return attacks.outcome_words(cell) + (f" ({cell.reason[:REASON_LETTERS]})" if cell.reason else "")
 
 
@@ -134,7 +126,7 @@ def evidence_words(evidence: object) -> str:
     """Evidence as lines ``key: value``, no raw JSON; at most ``EVIDENCE_LETTERS``."""
     if evidence in (None, "", {}, []):
         return ""
-    pairs = evidence.items() if isinstance(evidence, dict) else ()
+    pairs = [item for item in evidence.items() if item[0] != "seconds"] if isinstance(evidence, dict) else ()
     text = "\n".join(f"{key}: {_value(value)}" for key, value in pairs) or _value(evidence)
     return text if len(text) <= EVIDENCE_LETTERS else text[:EVIDENCE_LETTERS] + "\u2026 the rest is in report.json"
 
@@ -178,7 +170,7 @@ def environment() -> Environment:
     return made
 
 
-SCRIPTS = ("page.js", "table.js", "attacks.js")
+SCRIPTS = ("page.js", "table.js")
 GROUPS_SHOWN, FINDINGS_SHOWN = 12, 500
 
 
@@ -197,7 +189,7 @@ def render_html(report: Report, changed: Comparison | None = None) -> str:
         groups=view.groups[:GROUPS_SHOWN],
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
-        data=Markup(page_data(view)),  # noqa: S704 - JSON in which "<" is escaped
+        came_of=came_of(view),
         policy=policy(css, script),
     )
     return "\n".join(line.rstrip() for line in plain(html).splitlines() if line.strip()) + "\n"

@@ -13,6 +13,7 @@ from typing import Any
 
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.parser import ParseMachine
+from invoke.program import Program
 
 from deadweight._errors import DeadweightError, MissingError, UsageError, wording
 from deadweight.tasks import lazy
@@ -37,10 +38,11 @@ class WrongWord(ParseError, Exit):
 def read_words() -> None:
     """Have invoke read the words behind a task as variants, and name the nearest right word for a wrong one.
 
-    Invoke hands the words to its parser after it has imported our tasks, so two methods of that parser are all that is replaced:
-    the one that is given each word, and the one that finds that a flag got no value.
+    Invoke hands the words to its parser after it has imported our tasks, so three methods are all that is replaced: the one that
+    is given each word, the one that finds that a flag got no value, and the one that looks up the task of ``--help``.
     """
     ParseMachine.handle, ParseMachine.complete_flag = _handle, _complete_flag  # type: ignore[assignment, method-assign]
+    Program.parse_cleanup = _parse_cleanup  # type: ignore[assignment, method-assign]
 
 
 def _handle(machine: ParseMachine, word: str, plain: Callable[..., None] = ParseMachine.handle) -> None:
@@ -61,6 +63,13 @@ def _complete_flag(machine: ParseMachine, plain: Callable[..., None] = ParseMach
     if flag is not None and flag.takes_value and not flag.optional and not given:
         raise WrongWord(wording("tasks.no_value", flag=f"--{flag.name}"), machine.context)
     plain(machine)
+
+
+def _parse_cleanup(program: Program, plain: Callable[..., None] = Program.parse_cleanup) -> None:
+    asked = program.args.help.value
+    if isinstance(asked, str) and asked not in program.parser.contexts:
+        raise _unknown(asked, program.core[0], program.parser.contexts)
+    plain(program)
 
 
 def _unknown(word: str, context: Any, known: Iterable[str]) -> WrongWord:

@@ -51,3 +51,14 @@ const filter = () => {
 for (const control of [find, ladder, onlyFailed, onlyChanged]) control?.addEventListener("input", filter);
 document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("tools").hidden = false;
+// Every CVE: those that the words are in.
+const search = document.getElementById("find-cve");
+search?.addEventListener("input", () => {
+  const wanted = search.value.toLowerCase();
+  for (const group of document.querySelectorAll("#findings details")) {
+    const name = group.firstElementChild.textContent.toLowerCase().includes(wanted);
+    const rows = [...group.querySelectorAll("li")];
+    for (const row of rows) row.hidden = !name && !row.textContent.toLowerCase().includes(wanted);
+    group.hidden = rows.every((row) => row.hidden);
+  }
+});
