@@ -1,7 +1,6 @@
 """Completion: a suite's own variants, checks and postures, asked for by the shells' scripts."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,8 +50,6 @@ def test_a_suite_that_cannot_be_read_is_no_noise(project, capsys) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", sorted(SHELLS))
 def test_the_script_completes_in_the_real_shell(project, shell) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} here")
     asks = {
         "bash": "COMP_LINE='deadweight {}'; COMP_WORDS=($COMP_LINE); COMP_POINT=${{#COMP_LINE}}; _deadweight deadweight {last!r}; "
         "echo ${{COMPREPLY[@]}}",

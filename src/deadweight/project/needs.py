@@ -22,8 +22,8 @@ ENGINE = "engine"
 """A need that is no program: a container engine that answers, or that we can start."""
 
 TEST_TOOLS = (
-    "actionlint", "apparmor_parser", "buildah", "chromium", "docker-compose", "git", "ip", "java", "mvn", "openssl",
-    "podman", "quadlet",
+    "actionlint", "apparmor_parser", "buildah", "chromium", "docker-compose", "fish", "git", "ip", "java", "mvn",
+    "openssl", "podman", "quadlet", "zsh",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
 
