@@ -16,9 +16,9 @@ from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.scan.reachability import CannotWatch, Seen, watching
 from deadweight.engine.sidecars import LOOKS
 from deadweight_workload.asking import Ids
-from deadweight_workload.twin.compare import Cause, Difference
+from deadweight_workload.twin.compare import CONTENTS, Cause, Difference
 from deadweight_workload.twin.process import stat_of
-from deadweight_workload.twin.sides import NO_ANSWER, answered
+from deadweight_workload.twin.sides import NO_ANSWER, SIGNALS, answered
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -30,7 +30,7 @@ _LOADER = re.compile(r"/ld-(linux|musl|\d)[^/]*$")
 _DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
 
 
-BEHIND = ("process", "image")
+BEHIND = ("process", "image", CONTENTS)
 """What explains differences, and is told after them."""
 
 
@@ -128,7 +128,7 @@ def _cause(
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
     likely = sorted(_table()["process"], key=lambda name: name not in one.field)  # what a field names comes first
     fallback = next((process[name] for name in likely if name in process and _lacks(process[name])), None)
-    outside = one.request in ("SIGTERM", "ports")
+    outside = one.request in ("SIGTERM", "ports", *SIGNALS)
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
         lambda: Cause("library", {"path": library[1], "side": b}) if library else None,

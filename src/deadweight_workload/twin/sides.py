@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 AT_ONCE = 8
-SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS, CONTINUE_SECONDS = 1.0, 0.3, 2.0, 1.0
+SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS, CONTINUE_SECONDS, SIGNAL_SECONDS = 1.0, 0.3, 2.0, 1.0, 5.0
+SIGNALS = ("SIGINT", "SIGHUP")
+"""Sent beside SIGTERM."""
 MOST_PATHS = 50
 NO_ANSWER = (OSError, http.client.HTTPException, Ended)
 _FAULTS = re.compile(r"(?i)\b(error|exception|fatal|panic|traceback|fail(ed|ure)?|critical|denied|cannot|no such)\b")
@@ -218,6 +220,24 @@ def _ended(subject: Subject, container: Container, step: Step, seen: Run) -> Fac
         ("SIGTERM", "exit code"): str(state.exit_code),
         ("SIGTERM", "running request"): outcome,
     }
+
+
+def signalled(subject: Subject) -> Facts:
+    """How it ends on each of ``SIGNALS``, each sent to a container of its own."""
+    subject, facts = replace(subject, service=None), Facts()  # type: ignore[arg-type]
+    for name in SIGNALS:
+        try:
+            container, readiness = subject.service.start_timed()
+            with container:
+                if readiness.healthy:
+                    container.signal(name)
+                    state = container.wait_ended(SIGNAL_SECONDS)
+                    facts[name, "exit code"] = "none" if state.running else str(state.exit_code)
+        except CannotStart:
+            pass
+        finally:
+            subject.service.close()
+    return facts
 
 
 def _terminate(container: Container) -> float:
