@@ -30,6 +30,16 @@ Source = Literal["suite", "openapi", "docs", "har", "grpc", "crawl", "probe"]
 
 
 @dataclass(frozen=True)
+class Link:
+    """What fills a ``parameter`` of an ``operation``: ``value`` is a runtime expression of OpenAPI (``$response.body#/id``), of the
+    request that has the link and of its answer."""
+
+    operation: str
+    parameter: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One request of an operation. ``expect`` is what the suite expects, or what the service answered twice alike in the suite's
     own posture; None before that was asked. ``name`` is unique in its workload. ``as_is``: the ids in its
@@ -41,6 +51,7 @@ class Step:
     expect: HttpExpect | None = None
     source: Source = "suite"
     as_is: bool = False
+    links: tuple[Link, ...] = ()
 
     def check(self) -> ApiCheck:
         """The step as an item of ``checks.api``."""

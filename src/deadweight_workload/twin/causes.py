@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.scan.reachability import CannotWatch, Seen, watching
 from deadweight.engine.sidecars import LOOKS
-from deadweight_workload.asking import Ids
+from deadweight_workload.ids import Ids
 from deadweight_workload.twin.compare import CONTENTS, Cause, Difference
 from deadweight_workload.twin.process import stat_of
 from deadweight_workload.twin.sides import NO_ANSWER, SIGNALS, answered

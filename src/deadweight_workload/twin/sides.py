@@ -18,7 +18,7 @@ from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, stop_if_cancelled
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight_workload import api, sources
-from deadweight_workload.asking import Ids
+from deadweight_workload.ids import Ids
 from deadweight_workload.model import Step, Workload
 from deadweight_workload.sources import LAST, workload_of
 from deadweight_workload.twin import answers
@@ -107,7 +107,7 @@ def answered(subject: Subject, container: Container, step: Step, ids: Ids) -> An
     speaks = step.speaks if isinstance(step, Probe) else "1.1"
     limit = _limit(step)
     answer = api.send(container, request, limit) if speaks == "1.1" else _spoken(container, request, speaks, limit)
-    ids.hear(request, answer)
+    ids.hear(step, request, answer)
     return answer
 
 
@@ -118,7 +118,7 @@ def _limit(step: Step) -> float:
 
 def prepared(subject: Subject, step: Step, ids: Ids) -> api.Prepared:
     """A step as it is sent: compressed answers are welcome, as to a browser."""
-    request = api.prepare(ids.filled(step), subject.suite.root)
+    request = ids.filled(step, api.prepare(step.request, subject.suite.root))
     return replace(request, headers={"Accept-Encoding": "gzip", **request.headers})
 
 
