@@ -8,14 +8,15 @@ import urllib.parse
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from deadweight import _json
 from deadweight_workload.openapi import pointed
 
 if TYPE_CHECKING:
+    from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
-    from deadweight_workload.api import Prepared
-    from deadweight_workload.model import Step
+    from deadweight_workload.model import Prepared, Step
 
 LEAST_NAME = 6
 """A shorter id may stand in a text by chance."""
@@ -23,9 +24,14 @@ _EXPRESSION = re.compile(r"\{?\$(request|response)\.(body|header|path|query)[#.]
 """OpenAPI 3.1, "Runtime Expressions"."""
 
 
+def ids_of(container: Container) -> Ids:
+    """Those of a container: each has its own."""
+    return _KNOWN.setdefault(container, Ids())
+
+
 class Ids:
     """What a service called the things that it made, by the path they were sent to or, where a link says so, by the operation that
-    needs them. Each container has its own."""
+    needs them."""
 
     def __init__(self) -> None:
         self._made = defaultdict[str, dict[str, str]](dict)
@@ -98,3 +104,6 @@ def _valued(expression: str, step: Step, request: Prepared, answer: Answer) -> s
         return dict(urllib.parse.parse_qsl(query)).get(name, "")
     template = step.operation.partition(" ")[2].split("/")
     return dict(zip(template, path.split("/"), strict=False)).get(f"{{{name}}}", "")
+
+
+_KNOWN = WeakKeyDictionary["Container", Ids]()

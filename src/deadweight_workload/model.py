@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
 from deadweight_images.errors import Catalogue
@@ -27,6 +29,18 @@ JUDGED_OF = 3
 """One operation in so many is held out."""
 
 Source = Literal["suite", "openapi", "docs", "har", "grpc", "crawl", "probe"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request ready to be sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    port: int | None = None
+    """None: the service's own."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,13 @@ class Step:
 
     def check(self) -> ApiCheck:
         """The step as an item of ``checks.api``."""
-        return ApiCheck(name=self.name, request=self.request, expect=self.expect or HttpExpect())
+        return StepCheck(name=self.name, request=self.request, expect=self.expect or HttpExpect(), step=self)
+
+
+class StepCheck(ApiCheck):
+    """An item that a step became. It is sent with what the service answered to earlier ones (``ids``)."""
+
+    step: Step = Field(exclude=True)
 
 
 @dataclass(frozen=True)

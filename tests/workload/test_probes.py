@@ -6,9 +6,8 @@ import pytest
 
 from deadweight.engine.http import Answer
 from deadweight.suite.checks import HttpRequest
-from deadweight_workload.api import Prepared
 from deadweight_workload.ids import Ids
-from deadweight_workload.model import Link, Step
+from deadweight_workload.model import Link, Prepared, Step
 from deadweight_workload.openapi import links, operations
 from deadweight_workload.twin.sides import requests_of, run
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.scan.reachability import CannotWatch, Seen, watching
 from deadweight.engine.sidecars import LOOKS
-from deadweight_workload.ids import Ids
 from deadweight_workload.twin.compare import CONTENTS, Cause, Difference
 from deadweight_workload.twin.process import stat_of
 from deadweight_workload.twin.sides import NO_ANSWER, SIGNALS, answered
@@ -48,14 +47,14 @@ class Looked:
 
 def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozenset()) -> Looked:
     """Run one side under the recorder, one request at a time. ``ask`` are paths of which to tell whether its image has them."""
-    subject, seen, ids = replace(subject, service=None), Looked(), Ids()  # type: ignore[arg-type]
+    subject, seen = replace(subject, service=None), Looked()  # type: ignore[arg-type]
     try:
         with watching(subject, LOOKS) as (container, heard):
             ready = container.wait_healthy(subject.variant.health, subject.variant.port)
             _note(seen, "start", first := heard())
             for step in steps if ready.healthy else ():
                 try:
-                    answered(subject, container, step, ids)
+                    answered(subject, container, step)
                 except NO_ANSWER:
                     time.sleep(0.1)
                 _note(seen, step.name, last := heard())
