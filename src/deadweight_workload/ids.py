@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from deadweight import _json
 from deadweight_workload.openapi import pointed
 
 if TYPE_CHECKING:
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
 
 LEAST_NAME = 6
 """A shorter id may stand in a text by chance."""
-_EXPRESSION = re.compile(r"\{?\$(request|response)\.(body|header|path|query)[#.]([^}]*)\}?")
-"""OpenAPI 3.1, "Runtime Expressions"."""
+_EXPRESSION = re.compile(
+    r"\{?\$(?:response\.body#(?P<pointer>[^}]*)|response\.header\.(?P<header>[^}]+)|request\.path\.(?P<part>[^}]+))\}?"
+)
+"""OpenAPI 3.1, "Runtime Expressions": those of an answer, and of the path that it is for."""
 
 
 def ids_of(container: Container) -> Ids:
@@ -91,19 +92,16 @@ def _valued(expression: str, step: Step, request: Prepared, answer: Answer) -> s
     """What a runtime expression stands for; a constant stands for itself. Of a Location, the last part of its path."""
     if not (parsed := _EXPRESSION.fullmatch(expression)):
         return "" if "$" in expression else expression
-    (side, place, name), (path, _, query) = parsed.groups(), request.path.partition("?")
-    headers = answer.headers if side == "response" else {key.lower(): it for key, it in request.headers.items()}
-    if place == "header":
-        value = headers.get(name.lower(), "")
-        return _last(value) if name.lower() == "location" else value
-    if place == "body":
-        with contextlib.suppress(ValueError):
-            value = pointed(_json.parsed(answer.body if side == "response" else request.body or b""), name)
-            return str(value) if isinstance(value, str | int) else ""
-    if place == "query":
-        return dict(urllib.parse.parse_qsl(query)).get(name, "")
-    template = step.operation.partition(" ")[2].split("/")
-    return dict(zip(template, path.split("/"), strict=False)).get(f"{{{name}}}", "")
+    if header := parsed["header"]:
+        value = answer.headers.get(header.lower(), "")
+        return _last(value) if header.lower() == "location" else value
+    if part := parsed["part"]:
+        template, path = step.operation.partition(" ")[2], request.path.partition("?")[0]
+        return dict(zip(template.split("/"), path.split("/"), strict=False)).get(f"{{{part}}}", "")
+    with contextlib.suppress(ValueError):
+        value = pointed(answer.json(), parsed["pointer"])
+        return str(value) if isinstance(value, str | int) else ""
+    return ""
 
 
 _KNOWN = WeakKeyDictionary["Container", Ids]()

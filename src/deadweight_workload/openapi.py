@@ -155,11 +155,8 @@ def followed(document: dict[str, Any], value: Any) -> dict[str, Any]:
 def pointed(value: Any, pointer: str) -> Any:
     """What a JSON pointer (RFC 6901) leads to; None where that is nothing."""
     for word in pointer.split("/")[1:]:
-        key = word.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, list):
-            value = dict(enumerate(value)).get(int(key)) if key.isdecimal() else None
-        else:
-            value = value.get(key) if isinstance(value, dict) else None
+        inner = {str(at): it for at, it in enumerate(value)} if isinstance(value, list) else value
+        value = inner.get(word.replace("~1", "/").replace("~0", "~")) if isinstance(inner, dict) else None
     return value
 
 

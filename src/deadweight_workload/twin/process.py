@@ -56,15 +56,12 @@ def held_by(container: Container) -> dict[str, str]:
         homes = re.findall(rf"(?m)^[^:]*:[^:]*:{user}:[^:]*:[^:]*:([^:]+):", _text(container, "/etc/passwd"))
         folders["home folder"] = stat_of(container, homes[0]) if homes else None
     config = container.api.inspect_image(container.settled()["Image"])["Config"] or {}
-    held |= {field: " ".join(_words(config.get(key) or usual)) for field, (key, usual) in _table()["config"].items()}
+    given = {field: config.get(key) or usual for field, (key, usual) in _table()["config"].items()}
+    held |= {field: it if isinstance(it, str) else " ".join(it) for field, it in given.items()}
     changing = re.compile(_table()["labels"]["of_a_build"])
     labels = (config.get("Labels") or {}).items()
     held |= {f"label {name}": str(value) for name, value in labels if not changing.search(name)}
     return held | {path: _permissions(stat) if stat else "none" for path, stat in folders.items()}
-
-
-def _words(value: str | list[str] | dict[str, Any]) -> list[str]:
-    return [value] if isinstance(value, str) else sorted(value) if isinstance(value, dict) else value
 
 
 def _table() -> dict[str, Any]:

@@ -224,19 +224,16 @@ def _ended(subject: Subject, container: Container, step: Step, seen: Run) -> Fac
 
 def signalled(subject: Subject) -> Facts:
     """How it ends on each of ``SIGNALS``, each sent to a container of its own."""
-    subject, facts = replace(subject, service=None), Facts()  # type: ignore[arg-type]
+    facts = Facts()
     for name in SIGNALS:
-        try:
-            container, readiness = subject.service.start_timed()
+        own = replace(subject, service=None).service  # type: ignore[arg-type]
+        with contextlib.suppress(CannotStart), contextlib.closing(own):
+            container, readiness = own.start_timed()
             with container:
                 if readiness.healthy:
                     container.signal(name)
                     state = container.wait_ended(SIGNAL_SECONDS)
                     facts[name, "exit code"] = "none" if state.running else str(state.exit_code)
-        except CannotStart:
-            pass
-        finally:
-            subject.service.close()
     return facts
 
 
