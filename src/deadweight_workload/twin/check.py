@@ -50,15 +50,7 @@ def compare(
         work = requests_of(a, probing=probing)
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
-    ours, theirs = _runs((a, a, b), work.steps, 2)
-    for one in ours:
-        if (reason := one.facts["start", "healthy"]) != "yes":
-            raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
-    found, masked = _compared(ours, theirs)
-    if found:  # what a busy machine, or the hour, brought about does not come again
-        again = _runs((a, b), work.steps, 1)
-        ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
-        found, masked = _compared(ours, theirs)
+    found, masked = _asked(a, b, work.steps, names[0])
     probes = frozenset(step.name for step in work.steps if step.source == "probe")
     plain = {(one.field, one.a, one.b) for one in found if one.request not in probes}
     found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
@@ -67,13 +59,27 @@ def compare(
         apart, paths = unlike(*(images.listing(side.archive(), side.state.cache / "image") for side in (a, b)))
         found += [*_signalled(a, b), *apart]
     left = [one for one in found if not one.accepted(allow)]
-    differences, unwatched = _explained(a, b, work.steps, left, names[1]) if left else ((), "")
+    differences, unwatched = tuple(left), ""
+    if any(one.request != CONTENTS for one in left):
+        differences, unwatched = _explained(a, b, work.steps, left, names[1])
     own = replace(work, steps=tuple(step for step in work.steps if step.name not in probes))
     ledger = Ledger(len(own.operations), 0, own.ledger().unasked)
     accepted = len(found) - len(left)
     return Comparison(
         *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes), paths
     )
+
+
+def _asked(a: Subject, b: Subject, steps: Sequence[Step], name: str) -> tuple[list[Difference], list[str]]:
+    """What differs, and what is masked. ``name`` is A's. Raises MissingError where A does not come up."""
+    ours, theirs = _runs((a, a, b), steps, 2)
+    for one in ours:
+        if (reason := one.facts["start", "healthy"]) != "yes":
+            raise MissingError(wording("twin.not_up", side=name, reason=reason))
+    if _compared(ours, theirs)[0]:  # what a busy machine, or the hour, brought about does not come again
+        again = _runs((a, b), steps, 1)
+        ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
+    return _compared(ours, theirs)
 
 
 def _runs(sides: Sequence[Subject], steps: Sequence[Step], of_a: int) -> tuple[list[Run], list[Run]]:
