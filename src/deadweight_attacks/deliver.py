@@ -23,7 +23,7 @@ from deadweight_attacks.request import Filled, examples, fill, holds, ordered, p
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import SENT, Order, Session, Try
 from deadweight_attacks.walls import wording
-from deadweight_workload.api import Prepared
+from deadweight_workload.model import Prepared
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02

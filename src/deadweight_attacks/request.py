@@ -20,7 +20,8 @@ from deadweight_attacks.machine import not_held
 from deadweight_attacks.model import PLACES, Payload
 from deadweight_attacks.routes import Aim
 from deadweight_attacks.session import Order
-from deadweight_workload.api import Prepared, prepare
+from deadweight_workload.api import prepare
+from deadweight_workload.model import Prepared
 
 
 # An attack, ready to be sent: its word, and what stands for the places in its text.

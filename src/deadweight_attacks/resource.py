@@ -36,7 +36,8 @@ from deadweight_attacks.model import Payload
 from deadweight_attacks.request import fill, ordered
 from deadweight_attacks.session import OBEYED, Order
 from deadweight_attacks.walls import wording
-from deadweight_workload.api import Prepared, prepare
+from deadweight_workload.api import prepare
+from deadweight_workload.model import Prepared
 from deadweight_workload.simplest import BODY
 
 if TYPE_CHECKING:

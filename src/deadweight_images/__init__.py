@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from deadweight_images.inspect.engine_store import analyse_content_store, analyse_engine_store, content_folders
     from deadweight_images.inspect.extract import extract, prepare as prepare_folder, read_file
     from deadweight_images.inspect.registry import analyse_registry
-    from deadweight_images.inspect.runtime import runtime
+    from deadweight_images.inspect.runtime import Listing, listing, runtime
     from deadweight_images.inspect.stream import analyse_stream
     from deadweight_images.inspect.summary import Summary, summary
     from deadweight_images.secrets.config import shown_arguments, shown_instruction

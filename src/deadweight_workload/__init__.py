@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from deadweight_images import public
 
 if TYPE_CHECKING:
-    from deadweight_workload.api import ItemResult, Prepared, came_down, prepare, run_item, send, summed_up
-    from deadweight_workload.model import Ledger, Step, Workload
+    from deadweight_workload.api import ItemResult, came_down, prepare, run_item, send, summed_up
+    from deadweight_workload.model import Ledger, Prepared, Step, Workload
     from deadweight_workload.record import Recording, record_traffic, recorded
     from deadweight_workload.settle import settled
     from deadweight_workload.sources import suite_workload, workload_of

@@ -28,23 +28,12 @@ from deadweight.records.evidence import Evidence, Status
 from deadweight.suite import values
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
 from deadweight_workload.grpc import GRPC, call_stream
-from deadweight_workload.model import wording
+from deadweight_workload.ids import ids_of
+from deadweight_workload.model import Prepared, StepCheck, wording
 
 # Turns a request of the suite into bytes.
 
 _UNQUOTED = "/?&=%:+,;@~$!'()*-._"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request ready to be sent."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    port: int | None = None
-    """None: the service's own."""
 
 
 def prepare(request: HttpRequest, root: Path) -> Prepared:
@@ -246,10 +235,14 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     except UsageError as error:
         raise subject.suite.error(subject.variant, "checks", f"api: {item.name}: {error.message}") from error
     container = subject.service.get()
+    step, ids = item.step if isinstance(item, StepCheck) else None, ids_of(container)
+    request = ids.filled(step, request) if step else request
     started = time.monotonic()
     answer: Answer | None = None
     try:
         answer = send(container, request)
+        if step:
+            ids.hear(step, request, answer)
         reasons = problems(item.expect, answer)
     except (OSError, http.client.HTTPException, Ended) as error:
         reasons = [wording("checks.no_answer", problem=error or type(error).__name__)]

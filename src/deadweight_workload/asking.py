@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-import urllib.parse
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,18 +17,13 @@ from deadweight_workload.api import run_item
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.container import Container
-    from deadweight.engine.http import Answer
     from deadweight.engine.options import RunOptions
-    from deadweight.suite.checks import ApiCheck, HttpRequest
-    from deadweight_workload.api import Prepared
-    from deadweight_workload.model import Step
+    from deadweight.suite.checks import ApiCheck
 
 Mark = Callable[[str], None]
 """Told of the end of a phase."""
 CROWD, CROWD_REQUESTS, CROWD_SECONDS = 8, 24, 10.0
 """So many requests are sent at once, so many in all (twice each if there are more), and none is begun later than that."""
-LEAST_NAME = 6
-"""A shorter id may stand in a text by chance."""
 
 
 class _Given(Service):
@@ -74,49 +67,6 @@ class _Under(Service):
 
     def refused(self, problem: str, options: RunOptions) -> str:  # noqa: ARG002 - of ``Service``
         return problem
-
-
-class Ids:
-    """What a service called the things that it made: later requests of the sequence name them so. Each container has its own."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, dict[str, str]] = {}
-
-    def hear(self, request: Prepared, answer: Answer) -> None:
-        """Note what a POST made, by the path that it was sent to."""
-        if request.method != "POST" or not 200 <= answer.status < 300:
-            return
-        made = {"": answer.headers.get("location", "").partition("?")[0].rstrip("/").rpartition("/")[2]}
-        with contextlib.suppress(ValueError):
-            document = answer.json()
-            inner = document.get("data") if isinstance(document, dict) else None
-            for part in (inner, document):
-                values = part.items() if isinstance(part, dict) else ()
-                made |= {key: str(value) for key, value in values if isinstance(value, str | int) and value != ""}
-        self._made[request.path.partition("?")[0].rstrip("/")] = made
-
-    def filled(self, step: Step) -> HttpRequest:
-        """The step's request, with these names in the places of its operation's template (``GET /items/{id}``)."""
-        path, mark, query = step.request.path.partition("?")
-        parts, template = path.split("/"), step.operation.partition(" ")[2].split("/")
-        if step.source == "suite" or step.as_is or len(parts) != len(template):
-            return step.request
-        for at, part in enumerate(template):
-            if part.startswith("{"):
-                parts[at] = urllib.parse.quote(self._name("/".join(parts[:at]), part[1:-1]) or parts[at], safe="%")
-        return step.request.model_copy(update={"path": "/".join(parts) + mark + query})
-
-    def _name(self, collection: str, wanted: str) -> str:
-        made = self._made.get(collection, {})
-        return next((made[key] for key in (wanted, "id", "_id", "uuid", "") if made.get(key)), "")
-
-    def hidden(self, text: str) -> str:
-        """A value of an answer without these names: they are the service's own."""
-        names = {self._name(collection, "id") for collection in self._made} - {""}
-        for name in sorted(names, key=len, reverse=True):
-            whole = text.strip('"') == name
-            text = "<id>" if whole else text.replace(name, "<id>") if len(name) >= LEAST_NAME else text
-        return text
 
 
 @dataclass(frozen=True)

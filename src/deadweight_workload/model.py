@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from deadweight.suite.checks import ApiCheck, HttpExpect, HttpRequest
 from deadweight_images.errors import Catalogue
@@ -30,6 +32,28 @@ Source = Literal["suite", "openapi", "docs", "har", "grpc", "crawl", "probe"]
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A request ready to be sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    port: int | None = None
+    """None: the service's own."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What fills a ``parameter`` of an ``operation``: ``value`` is a runtime expression of OpenAPI (``$response.body#/id``), of the
+    request that has the link and of its answer."""
+
+    operation: str
+    parameter: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One request of an operation. ``expect`` is what the suite expects, or what the service answered twice alike in the suite's
     own posture; None before that was asked. ``name`` is unique in its workload. ``as_is``: the ids in its
@@ -41,10 +65,17 @@ class Step:
     expect: HttpExpect | None = None
     source: Source = "suite"
     as_is: bool = False
+    links: tuple[Link, ...] = ()
 
     def check(self) -> ApiCheck:
         """The step as an item of ``checks.api``."""
-        return ApiCheck(name=self.name, request=self.request, expect=self.expect or HttpExpect())
+        return StepCheck(name=self.name, request=self.request, expect=self.expect or HttpExpect(), step=self)
+
+
+class StepCheck(ApiCheck):
+    """An item that a step became. It is sent with what the service answered to earlier ones (``ids``)."""
+
+    step: Step = Field(exclude=True)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import yaml
 
 from deadweight import _json
+from deadweight_workload.model import Link
 
 if TYPE_CHECKING:
     from deadweight.engine.http import Answer
@@ -47,9 +49,7 @@ def parsed(text: str) -> Any:
 
 def paths(document: Any) -> dict[str, dict[str, Any]]:
     """Its paths with what may be asked of each; empty where it has none."""
-    mapping = document.get("paths") if isinstance(document, dict) else None
-    items = mapping.items() if isinstance(mapping, dict) else ()
-    return {str(path): item for path, item in items if isinstance(item, dict)}
+    return {str(path): item for path, item in mapping(document, "paths").items() if isinstance(item, dict)}
 
 
 _SERVER = re.compile(r"^(?:\w+://[^/]*|localhost(?=[:/]|$)(?::\d+)?|[\w-]+(?:\.[\w-]+)*:\d+|[\w-]+(?:\.[\w-]+)+)")
@@ -148,10 +148,40 @@ def followed(document: dict[str, Any], value: Any) -> dict[str, Any]:
         reference = value.get("$ref") if isinstance(value, dict) else None
         if not isinstance(reference, str):
             break
-        value = document
-        for word in reference.removeprefix("#/").split("/") if reference.startswith("#/") else [""]:
-            value = value.get(word.replace("~1", "/").replace("~0", "~")) if isinstance(value, dict) else None
+        value = pointed(document, reference[1:]) if reference.startswith("#/") else None
     return value if isinstance(value, dict) else {}
+
+
+def pointed(value: Any, pointer: str) -> Any:
+    """What a JSON pointer (RFC 6901) leads to; None where that is nothing."""
+    for word in pointer.split("/")[1:]:
+        inner = {str(at): it for at, it in enumerate(value)} if isinstance(value, list) else value
+        value = inner.get(word.replace("~1", "/").replace("~0", "~")) if isinstance(inner, dict) else None
+    return value
+
+
+def links(known: Sequence[Operation]) -> dict[str, tuple[Link, ...]]:
+    """By operation, which values of its good answers fill which parameters of others."""
+    targets = {str(it.definition.get("operationId")): str(it) for it in known}
+    targets |= {f"#/paths/{it.own.replace('/', '~1')}/{it.method.lower()}": str(it) for it in known}
+    made = dict[str, tuple[Link, ...]]()
+    for it in known:
+        for status, response in mapping(it.definition, "responses").items():
+            linked = mapping(followed(it.document, response), "links") if str(status)[:1] in "2d" else {}
+            for link in (followed(it.document, link) for link in linked.values()):
+                target = targets.get(unquote(str(link.get("operationId") or link.get("operationRef"))))
+                pairs = mapping(link, "parameters").items() if target else ()
+                new = (
+                    Link(str(target), re.sub("^(path|query)[.]", "", str(name)), str(value)) for name, value in pairs
+                )
+                made[str(it)] = (*made.get(str(it), ()), *new)
+    return made
+
+
+def mapping(value: Any, key: str) -> dict[str, Any]:
+    """The mapping at a key; empty where there is none."""
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def base_of(

@@ -14,6 +14,7 @@ from deadweight.checks.service import ServiceDown
 from deadweight.engine.http import Answer
 from deadweight_workload import answers
 from deadweight_workload.api import prepare, problems, send
+from deadweight_workload.ids import ids_of
 from deadweight_workload.model import Step, Workload, wording
 from deadweight_workload.sources import LAST, MOST_BYTES, SECONDS
 
@@ -131,7 +132,9 @@ def _outcomes(subject: Subject, options: RunOptions, steps: Sequence[Step]) -> d
 def _outcome(subject: Subject, container: Container, step: Step) -> _Outcome:
     answer = NO_ANSWER
     try:
-        answer = send(container, prepare(step.request, subject.suite.root), SECONDS, MOST_BYTES)
+        request = ids_of(container).filled(step, prepare(step.request, subject.suite.root))
+        answer = send(container, request, SECONDS, MOST_BYTES)
+        ids_of(container).hear(step, request, answer)
     except Interrupted:
         raise
     except UsageError as error:  # its body_file

@@ -56,10 +56,11 @@ class Example:
         return HttpRequest.model_validate(fields)
 
     def _body(self, operation: dict[str, Any]) -> tuple[str, Any]:
-        kinds = openapi.followed(self.document, operation.get("requestBody")).get("content")
-        for media, content in kinds.items() if isinstance(kinds, dict) else ():
+        kinds = openapi.mapping(openapi.followed(self.document, operation.get("requestBody")), "content")
+        for media in kinds:
+            content = openapi.mapping(kinds, media)
             kind = "json" if "json" in media else "form" if "form" in media else BODY if media == "text/plain" else ""
-            example = self._example(_dict(content).get("schema"), _dict(content)) if kind else None
+            example = self._example(content.get("schema"), content) if kind else None
             if kind == "json" or isinstance(example, dict if kind == "form" else str):
                 return kind, example
         for (place, _), parameter in self.parameters.items():  # version 2
@@ -74,7 +75,7 @@ class Example:
         schema = openapi.followed(self.document, schema)
         own = [given[key] for given in (beside or {}, schema) for key in OWN_EXAMPLES if given.get(key) is not None]
         own += [values[0] for key in ("examples", "enum") if (values := openapi.items(schema, key))]
-        named = [openapi.followed(self.document, example) for example in _dict((beside or {}).get("examples")).values()]
+        named = [openapi.followed(self.document, example) for example in openapi.mapping(beside, "examples").values()]
         own += [example["value"] for example in named if example.get("value") is not None]  # version 3, by name
         if own:
             return own[0]
@@ -97,7 +98,7 @@ class Example:
             value = self._example(part, None, depth + 1)
             values |= value if isinstance(value, dict) else {}
         needed = openapi.items(schema, "required")
-        for name, value in _dict(schema.get("properties")).items():
+        for name, value in openapi.mapping(schema, "properties").items():
             if (depth == 0 or name in needed) and not openapi.followed(self.document, value).get("readOnly"):
                 values[str(name)] = self._example(value, None, depth + 1)
         return values
@@ -105,7 +106,3 @@ class Example:
 
 def settable(name: str) -> bool:
     return name.lower() not in OWN_HEADERS
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

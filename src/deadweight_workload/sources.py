@@ -96,7 +96,9 @@ class _Collected:
             self.add(self._reflected(self.container))
         if speaks:
             self.add(self._linked())
-        ordered = sorted(self.steps, key=_place)
+        links = {name: link for _, operations in documents for name, link in openapi.links(operations).items()}
+        linked = (replace(step, links=links.get(step.operation, ())) for step in self.steps)
+        ordered = sorted(linked, key=_place)
         if not ordered:
             self.notes.append(wording("ledger.add"))
         return Workload(tuple(_unique(ordered)), tuple(self.known), self.variant.checks.holdout, tuple(self.notes))

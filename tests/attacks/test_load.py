@@ -17,7 +17,7 @@ from deadweight_attacks.listeners import Word
 from deadweight_attacks.load import load_payloads
 from deadweight_attacks.model import PLACES, places_in
 from deadweight_attacks.request import PRELUDE, Filled, awk_text, holds, put
-from deadweight_workload.api import Prepared
+from deadweight_workload.model import Prepared
 from tests.support.attack_grounds import payload
 from tests.support.codes import raises
 from tests.support.trees import shell_script

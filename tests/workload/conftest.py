@@ -10,13 +10,15 @@ from tests.support.attack_grounds import castle, service_image
 SERVICE = "tests/services/asked"
 ONE = {"schema": {"type": "integer", "minimum": 1, "maximum": 9}, "name": "id", "in": "path", "required": True}
 ITEM = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string", "maxLength": 8}}}
+BODY = {"required": True, "content": {"application/json": {"schema": ITEM}}}
+LINK = {"operationId": "read", "parameters": {"id": "$response.body#/id"}}
 PLAIN = ("/random", "/fickle", "/stream", "/login", "/broken", "/limited")
 DOCUMENT = {
     "openapi": "3.0.3", "info": {"title": "t", "version": "1"},
     "paths": {
         "/shutdown": {"post": {}},
-        "/items/{id}": {"get": {"parameters": [ONE]}},
-        "/items": {"post": {"requestBody": {"required": True, "content": {"application/json": {"schema": ITEM}}}}},
+        "/items/{id}": {"get": {"parameters": [ONE], "operationId": "read"}},
+        "/items": {"post": {"responses": {"201": {"description": "", "links": {"it": LINK}}}, "requestBody": BODY}},
         **{path: {"get": {}} for path in PLAIN},
     },
 }  # fmt: skip

@@ -36,3 +36,17 @@ def test_where_a_learned_request_fails_even_there_nothing_is_held_out(service):
     got = Judge.begun(subject, print)
     assert (names(got.workload.learn), names(got.workload.judge)) == (["up", "wrong", "once"], [])
     assert got.at_once == ()
+
+
+@pytest.mark.slow
+def test_what_a_service_made_is_asked_for_by_the_name_that_it_gave(service):
+    """Each container gives other names: those of one are in no other's requests."""
+    subject = service("checks: {holdout: ['GET /items/{id}']}")
+    judge, options = Judge.begun(subject, print), hardened_for(subject.variant)
+    expected = {step.name: step.expect.status for step in judge.workload.judge if step.expect}
+    assert expected == {
+        "GET /items/{id} (valid)": 200,
+        "GET /items/{id} (boundary)": 200,
+        "GET /items/{id} (malformed)": 404,
+    }
+    assert judge.failing(options) == frozenset()

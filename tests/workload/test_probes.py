@@ -6,9 +6,9 @@ import pytest
 
 from deadweight.engine.http import Answer
 from deadweight.suite.checks import HttpRequest
-from deadweight_workload.api import Prepared
-from deadweight_workload.asking import Ids
-from deadweight_workload.model import Step
+from deadweight_workload.ids import Ids
+from deadweight_workload.model import Link, Prepared, Step
+from deadweight_workload.openapi import links, operations
 from deadweight_workload.twin.sides import requests_of, run
 
 
@@ -32,6 +32,8 @@ def test_probes_are_sent_and_later_requests_name_what_the_service_made(service):
         ("image", "/opt"): "none",
     }
     assert expected == {key: seen.get(key) for key in expected}
+    link = Link("GET /items/{id}", "id", "$response.body#/id")
+    assert {step.operation for step in work.steps if step.links == (link,)} == {"POST /items"}
     assert work.steps[-1].operation == "POST /shutdown"
     assert {step.source for step in requests_of(subject, probing=False).steps} == {"openapi", "crawl"}
 
@@ -44,10 +46,10 @@ def test_probes_are_sent_and_later_requests_name_what_the_service_made(service):
 ])  # fmt: skip
 def test_what_a_post_made_is_what_later_requests_name(headers, body, operation, path, value):
     ids, sent = Ids(), "/".join(["/items/1", *path.split("/")[3:]])
-    ids.hear(Prepared("POST", "/items", {}, None), Answer(201, headers, body, 0.0))
-    step = Step("x", operation, HttpRequest(path=f"{sent}?x=1"), source="openapi")
-    assert ids.filled(step).path == f"{path}?x=1"
-    assert ids.filled(replace(step, source="suite")) == step.request
+    step, request = Step("x", operation, HttpRequest(), source="openapi"), Prepared("GET", f"{sent}?x=1", {}, None)
+    ids.hear(step, Prepared("POST", "/items", {}, None), Answer(201, headers, body, 0.0))
+    assert ids.filled(step, request).path == f"{path}?x=1"
+    assert ids.filled(replace(step, source="suite"), request) == request
     assert (ids.hidden(value)[-4:], ids.hidden("17")) == ("<id>", "17")
 
 
@@ -55,6 +57,52 @@ def test_what_a_post_made_is_what_later_requests_name(headers, body, operation, 
     ("POST", b"[1]", 201), ("POST", b'{"id": 7}', 400), ("GET", b'{"id": 7}', 200),
 ])  # fmt: skip
 def test_what_made_nothing_names_nothing(method, body, status):
-    ids, step = Ids(), Step("x", "GET /items/{id}", HttpRequest(path="/items/1"), source="openapi")
-    ids.hear(Prepared(method, "/items", {}, None), Answer(status, {}, body, 0.0))
-    assert (ids.filled(step), ids.hidden("7")) == (step.request, "7")
+    ids, step = Ids(), Step("x", "GET /items/{id}", HttpRequest(), source="openapi")
+    ids.hear(step, Prepared(method, "/items", {}, None), Answer(status, {}, body, 0.0))
+    request = Prepared("GET", "/items/1", {}, None)
+    assert (ids.filled(step, request), ids.hidden("7")) == (request, "7")
+
+
+@pytest.mark.parametrize(("value", "filled"), [
+    ("$response.body#/order/0/key", "/by/k%207"), ("{$response.body#/order/0/key}", "/by/k%207"),
+    ("$response.header.Location", "/by/9"), ("$response.header.x-id", "/by/h"), ("$request.path.shop", "/by/s1"),
+    ("fixed", "/by/fixed"), ("$request.body#/name", "/by/1"),
+    ("$response.body#/order/1/key", "/by/1"), ("$response.body#/order", "/by/1"), ("$response.body#/~0/x", "/by/1"),
+    ("$url", "/by/1"), ("$response.query.q.x", "/by/1"),
+])  # fmt: skip
+def test_a_link_says_which_value_of_an_answer_fills_a_parameter(value, filled):
+    ids, link = Ids(), Link("GET /by/{key}", "key", value)
+    step = Step("x", "PUT /shops/{shop}", HttpRequest(), links=(link,))
+    headers = {"location": "http://service/orders/9?x=1", "x-id": "h"}
+    answer = Answer(201, headers, b'{"order": [{"key": "k 7"}]}', 0.0)
+    ids.hear(step, Prepared("PUT", "/shops/s1?q=a", {}, b'{"name": "tea"}'), answer)
+    later = Step("y", link.operation, HttpRequest(), source="openapi")
+    assert ids.filled(later, Prepared("GET", "/by/1", {}, None)).path == filled
+    assert ids.filled(later, Prepared("GET", "/by/1?key=2&z=", {}, None)).path.partition("?")[2] in {
+        "key=2&z=",
+        f"key={filled[4:].replace('%20', '+')}&z=",
+    }
+
+
+def test_links_are_read_from_a_document():
+    """By name or reference, in place or in ``components``; what is damaged links nothing."""
+    linked = {
+        "a": {"operationId": "read", "parameters": {"path.id": "$response.body#/id", "query.n": 3}},
+        "b": {"operationRef": "#/paths/~1items~1%7Bid%7D/delete", "parameters": {"id": "x"}},
+        "c": {"$ref": "#/components/links/c"}, "d": {"operationId": "nobody", "parameters": {"id": "x"}},
+        "e": {"operationId": ["read"], "parameters": []}, "f": None,
+    }  # fmt: skip
+    one = {"get": {"operationId": "read"}, "delete": {}}
+    post = {"responses": {"201": {"links": linked}, "400": {"links": linked}, "default": {"links": []}, "2XX": 1}}
+    document = {
+        "paths": {"/items/{id}": one, "/items": {"post": post, "get": {"responses": [1]}}},
+        "components": {"links": {"c": {"operationId": "read", "parameters": {"id": "c"}}}},
+    }
+    read, delete = "GET /v1/items/{id}", "DELETE /v1/items/{id}"
+    expected = (
+        Link(read, "id", "$response.body#/id"),
+        Link(read, "n", "3"),
+        Link(delete, "id", "x"),
+        Link(read, "id", "c"),
+    )
+    assert links(list(operations(document, "/v1"))) == {"POST /v1/items": expected}

@@ -147,7 +147,7 @@ def test_a_job_has_one_operation_its_command_line(service):
 def test_operations_that_need_what_a_held_out_one_makes_are_held_out_too(service):
     """What learns sends its own alone; who judges sends all in order."""
     item = "{name: %s, request: {%s}, expect: {status: %s}}"
-    api = [item % ("make", "method: POST, path: /items, json: {name: a}", 201), item % ("read", "path: /items/1", 200)]
+    api = [item % ("make", "method: POST, path: /items, json: {name: a}", 201), item % ("read", "path: /items/77", 200)]
     subject = service(f"checks: {{api: [{', '.join(api)}], holdout: ['POST /items', 'GET /about']}}")
     got = settled(subject, subject.service.options(), collected(subject))
     subject.service.close()

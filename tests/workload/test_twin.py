@@ -12,11 +12,12 @@ from deadweight.engine.http import Answer
 from deadweight.project.git import git
 from deadweight.project.workspace import Workspace
 from deadweight.sources.protocol import Source
+from deadweight_images.inspect.runtime import Listing, Runtime
 from deadweight_workload import Difference, compare, compared, lines
 from deadweight_workload.twin.answers import facts, steady
 from deadweight_workload.twin.causes import Looked, missing
 from deadweight_workload.twin.check import other_side
-from deadweight_workload.twin.compare import differing
+from deadweight_workload.twin.compare import differing, unlike
 from deadweight_workload.twin.named import at_revision
 from tests.support import twins
 from tests.support.codes import raises
@@ -157,7 +158,7 @@ def test_what_an_image_lacks_is_named_with_its_cause(pair, what):
     result = compare(a, b, ("a", "b"))
     named = {one.field: one.cause and one.cause.code for one in result.differences}
     assert (named.get(field), result.unwatched) == (code, ""), [*lines(result)]
-    aside = {"process", "image", "log", "SIGTERM", "files"}
+    aside = {"process", "image", "contents", "log", "SIGINT", "SIGHUP", "SIGTERM", "files"}
     assert {one.request.partition(" (probe")[0].removeprefix("GET ") for one in result.differences} <= {
         path,
         "/",
@@ -166,11 +167,33 @@ def test_what_an_image_lacks_is_named_with_its_cause(pair, what):
 
 
 @pytest.mark.slow
+def test_what_only_one_image_holds_is_told_and_fails_nothing(pair):
+    a, b = pair("/healthz", {"/usr/lib/codecs/webp.so": None, "/opt/tool": b"", "/opt/list": b""}, allow="image")
+    result = compare(a, b, ("a", "b"))
+    libraries, files = result.differences
+    assert (result.alike, libraries.a, libraries.b, files.field) == (True, "1: webp.so", "none", "files")
+    assert result.paths["new"] == ("/opt/list", "/opt/tool")
+    (evidence,) = runner.run_checks(b, ("twin",))
+    assert (evidence.status, len(evidence.data["differences"])) == ("pass", 2)
+
+
+def test_listings_differ_by_more_than_what_each_build_changes():
+    files = {"/app": "0755 0:0", "/root": "0755 0:0", "/usr": ""}
+    one = Listing(files, frozenset({"sh"}), Runtime("Go", "1.27", "/app"), 1000)
+    other = Listing({**files, "/usr": "0755 0:0"}, frozenset({"sh"}), Runtime("Go", "1.27", "/app"), 1090)
+    assert unlike(one, other)[0] == []
+    other = Listing({**files, "/root": "0700 0:0"}, frozenset({"id"}), Runtime("Go", "1.26", "/app"), 1200)
+    told, paths = unlike(one, other)
+    assert [it.field for it in told] == ["runtime", "programs of its own", "program", "files"]
+    assert ((told[1].a, told[1].b), paths["changed"]) == (("1: sh", "1: id"), ("/root",))
+
+
+@pytest.mark.slow
 def test_the_check_tells_what_the_suite_does_not_accept(pair):
-    a, b = pair("/healthz /time", {"/usr/share/zoneinfo/Europe/Berlin": None}, allow="process, body")
+    a, b = pair("/healthz /time", {"/usr/share/zoneinfo/Europe/Berlin": None}, allow="process, body, contents")
     del a
     (evidence,) = runner.run_checks(b, ("twin",))
-    assert (evidence.status, evidence.data["accepted"], evidence.data["differences"]) == ("pass", 2, [])
+    assert (evidence.status, evidence.data["accepted"], evidence.data["differences"]) == ("pass", 3, [])
     assert (evidence.data["of"], evidence.data["operations_compared"]) == ("a", 2)
     assert "/time: body $.id" in evidence.data["masked"]
 

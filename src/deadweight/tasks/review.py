@@ -59,7 +59,7 @@ def _behaviour(then: lazy.Workspace, now: lazy.Workspace, since: str) -> Iterato
             continue
         head, *lines = lazy.workload.lines(seen)
         say(head)
-        if seen.differences:
+        if not seen.alike:
             yield _folded(head, lines)
 
 

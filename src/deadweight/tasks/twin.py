@@ -26,7 +26,7 @@ def twin(c: Context, variant: Names = None, since: Value = None, json: bool = Fa
         print_json(result.document())
     else:
         print(*map(lazy.plain, lazy.workload.lines(result)), sep="\n")
-    if result.differences:
+    if not result.alike:
         raise Exit(code=1)
 
 

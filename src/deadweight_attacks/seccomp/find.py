@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from deadweight.checks import as_root
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runner import in_worker
@@ -13,7 +15,6 @@ from deadweight.engine.seccomp import profile
 from deadweight.engine.seccomp.refused_calls import runtime_of
 from deadweight.engine.sidecars import RECORDER
 from deadweight.records import store
-from deadweight.suite.checks import ApiCheck
 from deadweight.toolchain import golang
 from deadweight_attacks import helper, walls
 from deadweight_attacks.check import attack
@@ -28,6 +29,7 @@ from deadweight_workload.model import Step, Workload
 
 Say = Callable[[str], None]
 
+_STEPS = TypeAdapter(tuple[Step, ...])
 TIGHT, ENGINES = walls.TIGHT, walls.HARDENED.name
 POSTURES = (ENGINES, TIGHT, walls.only("seccomp").name, walls.only(walls.TIGHT).name)
 
@@ -42,10 +44,7 @@ def find(subject: Subject, result: Hardened, work: Workload, say: Say) -> Harden
     for source in (helper.SOURCE, RECORDER):  # built here: nothing of root's should lie in the caller's folders
         golang.built(runtime.architecture, source)
     known = kept_floor(runtime)
-    steps = tuple(
-        (step.operation, step.check().model_dump(mode="json", by_alias=True, exclude_defaults=True))
-        for step in work.steps
-    )
+    steps = tuple(_STEPS.dump_python(work.steps, mode="json", by_alias=True, exclude_defaults=True))
     order = Order(Tightest(**{**result.fields(), "options": options}), known, steps, tuple(sorted(work.judged)))
     if as_root.possible(subject):
         reply = as_root.call(AS_ROOT, order, subject, say)
@@ -60,12 +59,11 @@ def find(subject: Subject, result: Hardened, work: Workload, say: Say) -> Harden
 
 @dataclass(frozen=True)
 class Order:
-    """Under which posture to search, what the runtime needs, where that is known, and the requests: each with its operation, as an
-    item of ``checks.api`` in the suite."""
+    """Under which posture to search, what the runtime needs, where that is known, and the requests."""
 
     posture: Tightest
     floor: Floor | None
-    steps: tuple[tuple[str, dict[str, Any]], ...] = ()
+    steps: tuple[dict[str, Any], ...] = ()
     held_out: tuple[str, ...] = ()
 
 
@@ -77,9 +75,7 @@ class Reply:
 
 
 def _obey(order: Order, subject: Subject, say: Say) -> Reply:
-    items = ((operation, ApiCheck.model_validate(item)) for operation, item in order.steps)
-    steps = tuple(Step(item.name, operation, item.request, item.expect) for operation, item in items)
-    work = Workload(steps, held_out=order.held_out)
+    work = Workload(_STEPS.validate_python(order.steps), held_out=order.held_out)
     judge = Judge(subject, work, order.posture.at_once, say=say)
     return Reply(*search.search(judge, Hardened.of(order.posture, subject), say, order.floor))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deadweight_images.archive import entries as columns
 from deadweight_images.archive.archive import Archive
+from deadweight_images.archive.model import shown
 from deadweight_images.contents.packages import packages
 from deadweight_images.findings import Package
 from deadweight_images.layers.index import GoProgram, LayerIndex, members_pieces, split
@@ -72,6 +73,17 @@ class Filesystem:
     def paths(self) -> Collection[bytes]:
         """Every path of the view, folders included."""
         return self._merged.view.keys()
+
+    def listed(self) -> Iterator[tuple[str, str]]:
+        """Every path with mode and owner (``0755 0:0``, ``link 0:0``); with an empty text a folder that no layer names."""
+        for path, value in self._merged.view.items():
+            if value == IMPLIED:
+                yield shown(path), ""
+                continue
+            layer, member = split(value)
+            entries = self._indices[layer].entries
+            mode = "link" if entries.kinds[member] == columns.SYMLINK else f"{entries.modes[member]:04o}"
+            yield shown(path), f"{mode} {entries.uids[member]}:{entries.gids[member]}"
 
     def installed(self) -> tuple[Package, ...]:
         """The packages that the image's own databases name, and what is in Go binaries and jars."""

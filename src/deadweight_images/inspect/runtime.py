@@ -6,13 +6,13 @@ It is read from the program that the entry point leads to, in place and in piece
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deadweight_images.archive.archive import Archive, open_archive
 from deadweight_images.archive.model import Layer, shown
-from deadweight_images.contents.entrypoint import SHELLS, Setting, Started, identified, on_path, started
+from deadweight_images.contents.entrypoint import DEFAULT_PATH, SHELLS, Setting, Started, identified, on_path, started
 from deadweight_images.contents.filesystem import Filesystem
 from deadweight_images.inspect.cache import Cache, identity
 from deadweight_images.layers.index import LayerIndex
@@ -23,6 +23,8 @@ EDITION = 1
 
 _RUSTC = re.compile(rb"rustc version (\d+\.\d+\.\d+)")
 _OVERLAP = 64
+_DEBUG_INFO = b".debug_info\0"
+"""As the names of an ELF file's sections have it."""
 _SEARCHED = ("java", "node", "python3", "python", "ruby", "php", "dotnet", "perl")
 
 
@@ -49,6 +51,35 @@ def runtime(archive: Path, cache_dir: Path | None = None) -> Runtime:
         runtime = of_image(opened, [_index(opened, layer, cache, indexer) for layer in opened.image.layers])
     cache.keep_note(key, asdict(runtime))
     return runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an image holds: ``files`` as ``Filesystem.listed``, ``programs`` are the names of what ``PATH`` leads to. The service's
+    own is of ``size_bytes``."""
+
+    files: Mapping[str, str]
+    programs: frozenset[str]
+    runtime: Runtime
+    size_bytes: int = 0
+    debug_info: bool = False
+
+
+def listing(archive: Path, cache_dir: Path | None = None) -> Listing:
+    """The files and programs of an archive's image, to compare them with another one's. Raises ArchiveError."""
+    with open_archive(archive) as opened, Indexer(verify=False) as indexer:
+        indices = [_index(opened, layer, Cache(cache_dir), indexer) for layer in opened.image.layers]
+        files, config, runtime = Filesystem(opened, indices), opened.image.config, of_image(opened, indices)
+        listed = dict(files.listed())
+        folders = dict(entry.partition("=")[::2] for entry in config.env).get("PATH", DEFAULT_PATH).split(":")
+        on_path = (path for path in listed if path.rpartition("/")[0] in folders)
+        programs = frozenset(
+            path.rpartition("/")[2] for path in on_path if (it := files.file(path)) and it.mode & 0o111
+        )
+        if (program := started(config, files)) is None:
+            return Listing(listed, programs, runtime)
+        debug_info = _DEBUG_INFO in b"".join(files.pieces(program.file))
+        return Listing(listed, programs, runtime, program.file.size_bytes, debug_info)
 
 
 def _index(archive: Archive, layer: Layer, cache: Cache, indexer: Indexer) -> LayerIndex:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.scan.reachability import CannotWatch, Seen, watching
 from deadweight.engine.sidecars import LOOKS
-from deadweight_workload.asking import Ids
-from deadweight_workload.twin.compare import Cause, Difference
+from deadweight_workload.twin.compare import CONTENTS, Cause, Difference
 from deadweight_workload.twin.process import stat_of
-from deadweight_workload.twin.sides import NO_ANSWER, answered
+from deadweight_workload.twin.sides import NO_ANSWER, SIGNALS, answered
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -30,7 +29,7 @@ _LOADER = re.compile(r"/ld-(linux|musl|\d)[^/]*$")
 _DENIED = re.compile(r"(?i)permission denied|access denied|EACCES|not permitted")
 
 
-BEHIND = ("process", "image")
+BEHIND = ("process", "image", CONTENTS)
 """What explains differences, and is told after them."""
 
 
@@ -48,14 +47,14 @@ class Looked:
 
 def looked(subject: Subject, steps: Sequence[Step], ask: frozenset[str] = frozenset()) -> Looked:
     """Run one side under the recorder, one request at a time. ``ask`` are paths of which to tell whether its image has them."""
-    subject, seen, ids = replace(subject, service=None), Looked(), Ids()  # type: ignore[arg-type]
+    subject, seen = replace(subject, service=None), Looked()  # type: ignore[arg-type]
     try:
         with watching(subject, LOOKS) as (container, heard):
             ready = container.wait_healthy(subject.variant.health, subject.variant.port)
             _note(seen, "start", first := heard())
             for step in steps if ready.healthy else ():
                 try:
-                    answered(subject, container, step, ids)
+                    answered(subject, container, step)
                 except NO_ANSWER:
                     time.sleep(0.1)
                 _note(seen, step.name, last := heard())
@@ -128,7 +127,7 @@ def _cause(
     signals = process.get("handles SIGTERM") if one.request == "SIGTERM" else None
     likely = sorted(_table()["process"], key=lambda name: name not in one.field)  # what a field names comes first
     fallback = next((process[name] for name in likely if name in process and _lacks(process[name])), None)
-    outside = one.request in ("SIGTERM", "ports")
+    outside = one.request in ("SIGTERM", "ports", *SIGNALS)
     ways: tuple[Callable[[], Cause | None], ...] = (
         lambda: _of_process(signals) if signals else None,
         lambda: Cause("library", {"path": library[1], "side": b}) if library else None,

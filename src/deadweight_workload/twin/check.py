@@ -14,27 +14,30 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError, wording as core
+from deadweight._packages import images
 from deadweight.checks.protocol import Check, Subject, by_engine, evidence
 from deadweight.checks.runner import result_of, side_by_side
 from deadweight.report.figures import plural
 from deadweight_workload.model import Ledger, Step, wording
 from deadweight_workload.twin import causes
-from deadweight_workload.twin.compare import LOADED, Cause, Comparison, Difference, differing
-from deadweight_workload.twin.sides import Run, requests_of, run
+from deadweight_workload.twin.answers import Facts
+from deadweight_workload.twin.compare import CONTENTS, LOADED, Cause, Comparison, Difference, differing, unlike
+from deadweight_workload.twin.sides import SIGNALS, Run, requests_of, run, signalled
 
 if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence, Status
 
 IMAGE = "image:"
-SHOWN, SHOWN_OF_START, MORE = 60, 500, 3
-ASIDE = frozenset({"start", "service", "process", "image", "ports", "log", "files", "SIGTERM"})
+SHOWN, SHOWN_OF_START, SHOWN_OF_FILES, MORE = 60, 500, 240, 3
+ASIDE = frozenset({"start", "service", "process", "image", CONTENTS, "ports", "log", "files", "SIGTERM", *SIGNALS})
 """What is compared beside answers."""
 
 
 def compare(
     a: Subject, b: Subject, names: tuple[str, str], allow: Sequence[str] = (), *, probing: bool = True
 ) -> Comparison:
-    """Send B's requests to both, and compare. ``names`` are what the sides are called, ``probing``: also what only clients do.
+    """Send B's requests to both, and compare. ``names`` are what the sides are called, ``probing``: also what only clients
+    do, other signals, and what the images hold.
 
     Raises MissingError where nothing can be compared: no request is known, or A does not come up.
     """
@@ -47,32 +50,51 @@ def compare(
         work = requests_of(a, probing=probing)
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
-    ours, theirs = _runs((a, a, b), work.steps, 2)
-    for one in ours:
-        if (reason := one.facts["start", "healthy"]) != "yes":
-            raise MissingError(wording("twin.not_up", side=names[0], reason=reason))
-    found, masked = _compared(ours, theirs)
-    if found:  # what a busy machine, or the hour, brought about does not come again
-        again = _runs((a, b), work.steps, 1)
-        ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
-        found, masked = _compared(ours, theirs)
+    found, masked = _asked(a, b, work.steps, names[0])
     probes = frozenset(step.name for step in work.steps if step.source == "probe")
     plain = {(one.field, one.a, one.b) for one in found if one.request not in probes}
     found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
+    paths: dict[str, tuple[str, ...]] = {}
+    if probing and not any(one.request == "start" for one in found):
+        apart, paths = unlike(*(images.listing(side.archive(), side.state.cache / "image") for side in (a, b)))
+        found += [*_signalled(a, b), *apart]
     left = [one for one in found if not one.accepted(allow)]
-    differences, unwatched = _explained(a, b, work.steps, left, names[1]) if left else ((), "")
+    differences, unwatched = tuple(left), ""
+    if any(one.request != CONTENTS for one in left):
+        differences, unwatched = _explained(a, b, work.steps, left, names[1])
     own = replace(work, steps=tuple(step for step in work.steps if step.name not in probes))
     ledger = Ledger(len(own.operations), 0, own.ledger().unasked)
     accepted = len(found) - len(left)
     return Comparison(
-        *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes)
+        *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes), paths
     )
+
+
+def _asked(a: Subject, b: Subject, steps: Sequence[Step], name: str) -> tuple[list[Difference], list[str]]:
+    """What differs, and what is masked. ``name`` is A's. Raises MissingError where A does not come up."""
+    ours, theirs = _runs((a, a, b), steps, 2)
+    for one in ours:
+        if (reason := one.facts["start", "healthy"]) != "yes":
+            raise MissingError(wording("twin.not_up", side=name, reason=reason))
+    if _compared(ours, theirs)[0]:  # what a busy machine, or the hour, brought about does not come again
+        again = _runs((a, b), steps, 1)
+        ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
+    return _compared(ours, theirs)
 
 
 def _runs(sides: Sequence[Subject], steps: Sequence[Step], of_a: int) -> tuple[list[Run], list[Run]]:
     with side_by_side(partial(run, steps=steps), sides, jobs=len(sides)) as running:
         done = [result_of(work) for _, work in running]
     return done[:of_a], done[of_a:]
+
+
+def _signalled(a: Subject, b: Subject) -> list[Difference]:
+    """What differs, if anything does, twice."""
+    seen = list[list[Facts]]()
+    while len(seen) < 2 and (not seen or seen[0][0] != seen[0][1]):
+        with side_by_side(signalled, (a, b), jobs=2) as running:
+            seen.append([result_of(work) for _, work in running])
+    return differing(*map(list, zip(*seen, strict=True)))[0]
 
 
 def _compared(a: Sequence[Run], b: Sequence[Run]) -> tuple[list[Difference], list[str]]:
@@ -108,7 +130,7 @@ def verdict(result: Comparison) -> str:
     count = plural(len(result.differences), "difference")
     answers = sum(one.request not in ASIDE for one in result.differences)
     names = {"a": result.a, "b": result.b, "count": count, "answers": answers, "counts": counts}
-    return wording("twin.different" if result.differences else "twin.alike", **names)
+    return wording("twin.alike" if result.alike else "twin.different", **names)
 
 
 def lines(result: Comparison) -> Iterator[str]:
@@ -152,7 +174,8 @@ def _few(names: Sequence[str]) -> str:
 
 def told(one: Difference, result: Comparison) -> str:
     """One difference: request, field, both values, the likely cause."""
-    mine, other = _shown(one.a, one.b, SHOWN_OF_START if one.request == "start" else SHOWN)
+    most = {"start": SHOWN_OF_START, CONTENTS: SHOWN_OF_FILES}.get(one.request, SHOWN)
+    mine, other = _shown(one.a, one.b, most)
     what: str = wording(
         "twin.difference", request=one.request, field=one.field, a=result.a, b=result.b, mine=mine, other=other
     )
@@ -200,10 +223,10 @@ class Twin(Check):
         assert asked is not None
         result = compare(other_side(subject, asked.of), subject, (asked.of, subject.variant.name), asked.allow)
         reason = next(lines(result))
-        if result.differences:
+        if not result.alike:
             reason = f"{reason}; {told(result.differences[0], result)}"
-        status: Status = "fail" if result.differences else "pass"
-        data = {"of": asked.of, **result.document()}
+        status: Status = "pass" if result.alike else "fail"
+        data = {"of": asked.of, **replace(result, paths={}).document()}
         return evidence(subject, self.name, status, reason, provenance=by_engine(subject), started=started, data=data)
 
 
@@ -216,7 +239,8 @@ def other_side(subject: Subject, name: str) -> Subject:
     wanted = name.removeprefix(IMAGE)
     reference = wanted if subject.engine().images.get(wanted) else subject.public_image(wanted)
     built = replace(subject.built, reference=reference, config_digest=subject.engine().images.need(reference).id)
-    return replace(subject, built=built, engine_image=lambda: reference, service=None)  # type: ignore[arg-type]
+    archive = partial(subject.engine().images.save, reference, subject.state.cache / "twin.tar")
+    return replace(subject, built=built, archive=archive, engine_image=lambda: reference, service=None)  # type: ignore[arg-type]
 
 
 CHECK = Twin()

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
-from typing import Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from deadweight_workload.model import Ledger
+from deadweight._packages import images
+from deadweight_workload.model import Ledger, wording
 from deadweight_workload.twin.answers import Facts
+
+if TYPE_CHECKING:
+    from deadweight_images import Listing
 
 ENDED = ("service", "ended")
 """The field that tells at which request a service ended: nothing was asked of it after that."""
 
 LOADED = "under load"
 """The field of an answer that came while others were asked for: it is told only where nothing else of that request differs."""
+
+
+CONTENTS = "contents"
+"""What is told of the images' files and programs, and fails nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +38,9 @@ class Cause:
 
 @dataclass(frozen=True)
 class Difference:
-    """``request`` is the name of a request, or ``start``, ``service``, ``process``, ``image``, ``ports``, ``log``, ``files`` or
-    ``SIGTERM``; ``a`` and ``b`` are None where there is no such field. ``status``, ``header server`` and so on are fields."""
+    """``request`` is the name of a request, or ``start``, ``service``, ``process``, ``image``, ``contents``, ``ports``, ``log``,
+    ``files`` or a signal; ``a`` and ``b`` are None where there is no such field. ``status``, ``header server`` and so on are
+    fields."""
 
     request: str
     field: str
@@ -46,7 +57,8 @@ class Difference:
 @dataclass(frozen=True)
 class Comparison:
     """Two images compared. ``masked`` are fields that differ between runs of A alone, ``accepted`` how many differences the suite
-    allows, ``unwatched`` why the files that both look for could not be watched."""
+    allows, ``unwatched`` why the files that both look for could not be watched. ``paths`` are what only one image holds (``gone``,
+    ``new``), or with another mode or owner (``changed``)."""
 
     a: str
     b: str
@@ -57,6 +69,12 @@ class Comparison:
     accepted: int = 0
     unwatched: str = ""
     notes: tuple[str, ...] = ()
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def alike(self) -> bool:
+        """Whether they behave alike: of what they are made, they may differ."""
+        return all(one.request == CONTENTS for one in self.differences)
 
     def document(self) -> dict[str, Any]:
         """For evidence and ``--json``."""
@@ -129,3 +147,43 @@ def _differs(ours: Sequence[str | None], theirs: str | None) -> bool:
 _WORDS = re.compile(r"\w+|\W")
 _NUMBER = re.compile(r"-?[\d.]+(e-?\d+)?")
 """A number in a field that changes by itself in another request is a duration or a counter, even where it came out alike."""
+
+
+# Files and programs of the images: they may differ without any answer that does.
+
+SHOWN_PLACES, LIKE = 5, 1.1
+"""Programs of sizes that are alike but for a tenth are one program, built twice."""
+_LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
+
+
+def unlike(a: Listing, b: Listing) -> tuple[list[Difference], dict[str, tuple[str, ...]]]:
+    """The differences, and the paths: ``gone``, ``new``, and those with another mode or owner (``changed``)."""
+    both = a.files.keys() & b.files.keys()
+    paths = {"gone": a.files.keys() - both, "new": b.files.keys() - both}
+    paths["changed"] = {path for path in both if a.files[path] and b.files[path] and a.files[path] != b.files[path]}
+    ours, theirs = ({PurePosixPath(path).name for path in side.files if _LIBRARY.search(path)} for side in (a, b))
+    pairs = {
+        "runtime": [f"{one.runtime.name} {one.runtime.version}".strip() for one in (a, b)],
+        "programs of its own": [_names(a.programs - b.programs), _names(b.programs - a.programs)],
+        "libraries of its own": [_names(ours - theirs), _names(theirs - ours)],
+    }
+    sizes = sorted((a.size_bytes, b.size_bytes))
+    if a.debug_info != b.debug_info or sizes[1] > sizes[0] * LIKE:
+        pairs["program"] = [_program(a), _program(b)]
+    if changed := sorted(set[str]().union(*paths.values())):
+        folders = Counter("/".join(path.split("/")[: min(3, path.count("/"))]) or "/" for path in changed)
+        places = [f"{folder} {count}" for folder, count in folders.most_common(SHOWN_PLACES)]
+        counts = {kind: len(those) for kind, those in paths.items()}
+        shown = ", ".join([*places, "…"][: len(folders)])
+        pairs["files"] = [str(len(a.files)), wording("twin.files", count=len(b.files), places=shown, **counts)]
+    told = [Difference(CONTENTS, name, one, other) for name, (one, other) in pairs.items() if one != other]
+    return told, {kind: tuple(sorted(those)) for kind, those in paths.items()}
+
+
+def _program(one: Listing) -> str:
+    size = images.format_bytes(one.size_bytes)
+    return f"{one.runtime.path or 'none'}, {size}{', with debug information' if one.debug_info else ''}"
+
+
+def _names(names: Collection[str]) -> str:
+    return f"{len(names)}: {', '.join(sorted(names))}" if names else "none"

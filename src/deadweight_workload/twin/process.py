@@ -47,7 +47,8 @@ def seen_by(container: Container) -> dict[str, str]:
 
 
 def held_by(container: Container) -> dict[str, str]:
-    """What the image holds for whoever runs something in it: a shell and other programs, and folders with their permissions."""
+    """What the image holds for whoever runs something in it: a shell and other programs, folders with their permissions, its
+    config."""
     held = {field: "there" if stat else "none" for field, stat in _there(container, "held").items()}
     folders = {path: stat_of(container, path) for row in _table()["folders"] for path in row["paths"]}
     user = user_of(container).partition(":")[0]
@@ -55,8 +56,11 @@ def held_by(container: Container) -> dict[str, str]:
         homes = re.findall(rf"(?m)^[^:]*:[^:]*:{user}:[^:]*:[^:]*:([^:]+):", _text(container, "/etc/passwd"))
         folders["home folder"] = stat_of(container, homes[0]) if homes else None
     config = container.api.inspect_image(container.settled()["Image"])["Config"] or {}
-    held |= {"working folder": config.get("WorkingDir") or "/", "default user": config.get("User") or "root"}
-    held["exposed ports"] = " ".join(config.get("ExposedPorts") or ())
+    given = {field: config.get(key) or usual for field, (key, usual) in _table()["config"].items()}
+    held |= {field: it if isinstance(it, str) else " ".join(it) for field, it in given.items()}
+    changing = re.compile(_table()["labels"]["of_a_build"])
+    labels = (config.get("Labels") or {}).items()
+    held |= {f"label {name}": str(value) for name, value in labels if not changing.search(name)}
     return held | {path: _permissions(stat) if stat else "none" for path, stat in folders.items()}
 
 

@@ -18,8 +18,8 @@ from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, stop_if_cancelled
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
 from deadweight_workload import api, sources
-from deadweight_workload.asking import Ids
-from deadweight_workload.model import Step, Workload
+from deadweight_workload.ids import ids_of
+from deadweight_workload.model import Prepared, Step, Workload
 from deadweight_workload.sources import LAST, workload_of
 from deadweight_workload.twin import answers
 from deadweight_workload.twin.answers import Facts
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 AT_ONCE = 8
-SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS, CONTINUE_SECONDS = 1.0, 0.3, 2.0, 1.0
+SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS, CONTINUE_SECONDS, SIGNAL_SECONDS = 1.0, 0.3, 2.0, 1.0, 5.0
+SIGNALS = ("SIGINT", "SIGHUP")
+"""Sent beside SIGTERM."""
 MOST_PATHS = 50
 NO_ANSWER = (OSError, http.client.HTTPException, Ended)
 _FAULTS = re.compile(r"(?i)\b(error|exception|fatal|panic|traceback|fail(ed|ure)?|critical|denied|cannot|no such)\b")
@@ -48,13 +50,12 @@ class Run:
     facts: Facts = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     alone: dict[str, str] = field(default_factory=dict)
-    ids: Ids = field(default_factory=Ids)
 
 
 def requests_of(subject: Subject, *, probing: bool) -> Workload:
     """The requests of a subject, asked of a container of its own; probes come before what may end it. Raises ServiceDown where that
     does not come up."""
-    subject, ids = replace(subject, service=None), Ids()  # type: ignore[arg-type]
+    subject = replace(subject, service=None)  # type: ignore[arg-type]
     try:
         work = workload_of(subject, container := subject.service.get())
         if not probing or not work.steps or subject.variant.health.kind == "grpc":
@@ -62,7 +63,7 @@ def requests_of(subject: Subject, *, probing: bool) -> Workload:
 
         def ask(step: Step) -> Answer | None:
             with contextlib.suppress(*NO_ANSWER):
-                return answered(subject, container, step, ids)
+                return answered(subject, container, step)
             return None
 
         made = tuple(probes(work.steps, ask))
@@ -99,13 +100,13 @@ def run(subject: Subject, steps: Sequence[Step]) -> Run:
     return seen
 
 
-def answered(subject: Subject, container: Container, step: Step, ids: Ids) -> Answer:
-    """The answer to a step. What a POST made is noted in ``ids``. Raises as ``api.send``."""
-    request = prepared(subject, step, ids)
+def answered(subject: Subject, container: Container, step: Step) -> Answer:
+    """The answer to a step. What later ones need of it is noted. Raises as ``api.send``."""
+    request = prepared(subject, container, step)
     speaks = step.speaks if isinstance(step, Probe) else "1.1"
     limit = _limit(step)
     answer = api.send(container, request, limit) if speaks == "1.1" else _spoken(container, request, speaks, limit)
-    ids.hear(request, answer)
+    ids_of(container).hear(step, request, answer)
     return answer
 
 
@@ -114,13 +115,13 @@ def _limit(step: Step) -> float:
     return api.ANSWER_SECONDS if step.source == "suite" else sources.SECONDS
 
 
-def prepared(subject: Subject, step: Step, ids: Ids) -> api.Prepared:
+def prepared(subject: Subject, container: Container, step: Step) -> Prepared:
     """A step as it is sent: compressed answers are welcome, as to a browser."""
-    request = api.prepare(ids.filled(step), subject.suite.root)
+    request = ids_of(container).filled(step, api.prepare(step.request, subject.suite.root))
     return replace(request, headers={"Accept-Encoding": "gzip", **request.headers})
 
 
-def _head(request: api.Prepared, version: str = "1.1") -> bytes:
+def _head(request: Prepared, version: str = "1.1") -> bytes:
     headers = {**({"Host": "localhost"} if version == "1.1" else {}), "Connection": "close", **request.headers}
     headers |= {} if request.body is None else {"Content-Length": str(len(request.body))}
     lines = [
@@ -130,7 +131,7 @@ def _head(request: api.Prepared, version: str = "1.1") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def _spoken(container: Container, request: api.Prepared, speaks: Speaks, limit: float) -> Answer:
+def _spoken(container: Container, request: Prepared, speaks: Speaks, limit: float) -> Answer:
     """An answer to what http.client does not say. A body waits for a moment for ``100 Continue``, as curl's does."""
     started, version = time.monotonic(), "1.0" if speaks == "1.0" else "1.1"
     if speaks == "expect":
@@ -149,13 +150,14 @@ def _spoken(container: Container, request: api.Prepared, speaks: Speaks, limit: 
 
 def _asked(subject: Subject, container: Container, steps: Sequence[Step], seen: Run) -> bool:
     """Send each step, one at a time. False: the service ended."""
+    ids = ids_of(container)
     for step in steps:
         stop_if_cancelled()
         started = time.monotonic()
         try:
-            answer = answered(subject, container, step, seen.ids)
+            answer = answered(subject, container, step)
             seen.alone[step.name] = answers.shape(answer)
-            fields = {name: seen.ids.hidden(value) for name, value in answers.facts(answer, time.time()).items()}
+            fields = {name: ids.hidden(value) for name, value in answers.facts(answer, time.time()).items()}
         except NO_ANSWER as error:
             fields = {"status": f"no answer ({type(error).__name__})"}
             if not (state := container.wait_ended(1.0)).running:
@@ -174,7 +176,7 @@ def _at_once(subject: Subject, container: Container, steps: Sequence[Step], seen
 
     def ask(step: Step) -> str:
         try:
-            return answers.shape(api.send(container, prepared(subject, step, seen.ids), _limit(step)))
+            return answers.shape(api.send(container, prepared(subject, container, step), _limit(step)))
         except NO_ANSWER as error:
             return f"no answer ({type(error).__name__})"
 
@@ -194,7 +196,7 @@ def _slowest(steps: Sequence[Step], seconds: Mapping[str, float]) -> Step:
 
 def _ended(subject: Subject, container: Container, step: Step, seen: Run) -> Facts:
     """Send SIGTERM while a request runs. One that is over at once is held back by its last byte, sent after the signal."""
-    request, within = prepared(subject, step, seen.ids), subject.variant.checks.runs.stops_within_seconds
+    request, within = prepared(subject, container, step), subject.variant.checks.runs.stops_within_seconds
     slow, outcome, signalled = seen.seconds.get(step.name, 0.0) >= SLOW_SECONDS, "cut off", 0.0
     message = _head(request) + (request.body or b"")
     with contextlib.suppress(*NO_ANSWER), container.http(request.port).connected(within) as connection:
@@ -218,6 +220,21 @@ def _ended(subject: Subject, container: Container, step: Step, seen: Run) -> Fac
         ("SIGTERM", "exit code"): str(state.exit_code),
         ("SIGTERM", "running request"): outcome,
     }
+
+
+def signalled(subject: Subject) -> Facts:
+    """How it ends on each of ``SIGNALS``, each sent to a container of its own."""
+    facts = Facts()
+    for name in SIGNALS:
+        own = replace(subject, service=None).service  # type: ignore[arg-type]
+        with contextlib.suppress(CannotStart), contextlib.closing(own):
+            container, readiness = own.start_timed()
+            with container:
+                if readiness.healthy:
+                    container.signal(name)
+                    state = container.wait_ended(SIGNAL_SECONDS)
+                    facts[name, "exit code"] = "none" if state.running else str(state.exit_code)
+    return facts
 
 
 def _terminate(container: Container) -> float:

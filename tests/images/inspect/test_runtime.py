@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deadweight_images.inspect.analyse import analyse
-from deadweight_images.inspect.runtime import Runtime, runtime
+from deadweight_images.inspect.runtime import Runtime, listing, runtime
 from tests.support import image_samples as samples
 from tests.support.small_images import go_program
 from tests.support.trees import written
@@ -137,6 +137,17 @@ RUNTIMES: dict[str, tuple[dict[str, bytes | str], dict[str, object], Runtime | N
 def test_runtimes_tell_name_and_version(tmp_path, case) -> None:
     files, config, expected = RUNTIMES[case]
     assert runtime(image(tmp_path, files, **config)) == (expected or Runtime("none"))
+
+
+def test_what_an_image_holds_is_listed(tmp_path, small_go, go_version) -> None:
+    files = {"usr/bin/go": small_go, "usr/bin/again": "->go", "usr/bin/lost": "->nothing", "opt/tool": b"x"}
+    made = listing(image(tmp_path, files, Entrypoint=["go"]))
+    assert (made.programs, made.runtime.version, made.size_bytes) == (
+        frozenset({"go", "again"}),
+        go_version,
+        len(small_go),
+    )
+    assert (made.files["/opt/tool"], made.files["/usr/bin/lost"], made.files["/opt"]) == ("0755 0:0", "link 0:0", "")
 
 
 def test_it_is_kept_until_the_archive_is_another(tmp_path, small_go, go_version) -> None:

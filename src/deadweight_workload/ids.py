@@ -1,0 +1,107 @@
+"""Send later requests with what a service answered to earlier ones: ids of what a POST made, and what a document links."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import urllib.parse
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from deadweight_workload.openapi import pointed
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
+    from deadweight_workload.model import Prepared, Step
+
+LEAST_NAME = 6
+"""A shorter id may stand in a text by chance."""
+_EXPRESSION = re.compile(
+    r"\{?\$(?:response\.body#(?P<pointer>[^}]*)|response\.header\.(?P<header>[^}]+)|request\.path\.(?P<part>[^}]+))\}?"
+)
+"""OpenAPI 3.1, "Runtime Expressions": those of an answer, and of the path that it is for."""
+
+
+def ids_of(container: Container) -> Ids:
+    """Those of a container: each has its own."""
+    return _KNOWN.setdefault(container, Ids())
+
+
+class Ids:
+    """What a service called the things that it made, by the path they were sent to or, where a link says so, by the operation that
+    needs them."""
+
+    def __init__(self) -> None:
+        self._made = defaultdict[str, dict[str, str]](dict)
+
+    def hear(self, step: Step, request: Prepared, answer: Answer) -> None:
+        """Note what a POST made, and what the links of its operation name."""
+        if not 200 <= answer.status < 300:
+            return
+        for link in step.links:
+            if value := _valued(link.value, step, request, answer):
+                self._made[link.operation][link.parameter] = value
+        if request.method != "POST":
+            return
+        made = {"": _last(answer.headers.get("location", ""))}
+        with contextlib.suppress(ValueError):
+            document = answer.json()
+            inner = document.get("data") if isinstance(document, dict) else None
+            for part in (inner, document):
+                values = part.items() if isinstance(part, dict) else ()
+                made |= {key: str(value) for key, value in values if isinstance(value, str | int) and value != ""}
+        self._made[request.path.partition("?")[0].rstrip("/")] = made
+
+    def filled(self, step: Step, request: Prepared) -> Prepared:
+        """The step's request, with these names in the places of its operation's template (``GET /items/{id}``) and query."""
+        path, mark, query = request.path.partition("?")
+        parts, template = path.split("/"), step.operation.partition(" ")[2].split("/")
+        if step.source == "suite" or step.as_is:
+            return request
+        linked = self._made.get(step.operation, {})
+        for at, part in enumerate(template if len(parts) == len(template) else ()):
+            if part.startswith("{"):
+                name = linked.get(part[1:-1]) or self._name("/".join(parts[:at]), part[1:-1])
+                parts[at] = urllib.parse.quote(name, safe="%") or parts[at]
+        pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+        if linked.keys() & dict(pairs):
+            query = urllib.parse.urlencode([(name, linked.get(name, value)) for name, value in pairs])
+        return replace(request, path="/".join(parts) + mark + query)
+
+    def _name(self, collection: str, wanted: str) -> str:
+        made = self._made.get(collection, {})
+        return next((made[key] for key in (wanted, "id", "_id", "uuid", "") if made.get(key)), "")
+
+    def hidden(self, text: str) -> str:
+        """A value of an answer without these names: they are the service's own."""
+        names = {self._name(collection, "id") for collection in self._made} - {""}
+        for name in sorted(names, key=len, reverse=True):
+            whole = text.strip('"') == name
+            text = "<id>" if whole else text.replace(name, "<id>") if len(name) >= LEAST_NAME else text
+        return text
+
+
+def _last(path: str) -> str:
+    return path.partition("?")[0].rstrip("/").rpartition("/")[2]
+
+
+def _valued(expression: str, step: Step, request: Prepared, answer: Answer) -> str:
+    """What a runtime expression stands for; a constant stands for itself. Of a Location, the last part of its path."""
+    if not (parsed := _EXPRESSION.fullmatch(expression)):
+        return "" if "$" in expression else expression
+    if header := parsed["header"]:
+        value = answer.headers.get(header.lower(), "")
+        return _last(value) if header.lower() == "location" else value
+    if part := parsed["part"]:
+        template, path = step.operation.partition(" ")[2], request.path.partition("?")[0]
+        return dict(zip(template.split("/"), path.split("/"), strict=False)).get(f"{{{part}}}", "")
+    with contextlib.suppress(ValueError):
+        value = pointed(answer.json(), parsed["pointer"])
+        return str(value) if isinstance(value, str | int) else ""
+    return ""
+
+
+_KNOWN = WeakKeyDictionary["Container", Ids]()
