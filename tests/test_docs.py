@@ -319,6 +319,7 @@ NOT_HERE: dict[str, str] = {
     r"deadweight init": "tests/init/test_proved.py",
     r"pytest ": "tests/test_pytest_plugin.py",
     r"(\.venv/bin/)?nox -s ": "tests/test_nox_sessions.py",
+    r"docker run --rm -u": "tests/test_image.py",
     r"docker run --cap-add": "",  # starts our engine in a container of the reader's: tried by hand (docs/how-to/engine.md)
     r"sudo usermod": "",  # changes the machine's users
     r"curl 'http://127": "",  # asks a service that the reader has started
