@@ -150,7 +150,7 @@ def test_other_yaml_parses_and_python_compiles(page):
 def test_no_page_takes_the_package_from_pypi(page):
     """It is not there, and somebody else could take the name."""
     lines = [line for line in code(page) if re.search(r"pip install\b.*\bdeadweight", line)]
-    assert [line for line in lines if "deadweight @ git+https://YOUR.HOST/deadweight" not in line] == []
+    assert [line for line in lines if "deadweight[all] @ git+https://YOUR.HOST/deadweight" not in line] == []
 
 
 def test_no_page_knows_one_machine(page):
@@ -285,7 +285,7 @@ EXECUTED: dict[str, int] = {
     "invoke merge --report shards": 2,
     "invoke logs small": 0,
     "invoke ci --provider github --shards 6 --install "
-    '"deadweight @ git+https://YOUR.HOST/deadweight@COMMIT" > .github/workflows/images.yml': 0,
+    '"deadweight[all] @ git+https://YOUR.HOST/deadweight@COMMIT" > .github/workflows/images.yml': 0,
     "invoke ci --provider gitlab --shards 6 > .gitlab/images.yml": 0,
     "invoke ci --provider kubernetes --shards 6 --image registry.example.com/team/project-ci:latest > job.yaml": 0,
     "nox --list --json -t verify | python3 -c "
@@ -319,6 +319,7 @@ NOT_HERE: dict[str, str] = {
     r"deadweight init": "tests/init/test_proved.py",
     r"pytest ": "tests/test_pytest_plugin.py",
     r"(\.venv/bin/)?nox -s ": "tests/test_nox_sessions.py",
+    r"docker run --rm -u": "tests/test_image.py",
     r"docker run --cap-add": "",  # starts our engine in a container of the reader's: tried by hand (docs/how-to/engine.md)
     r"sudo usermod": "",  # changes the machine's users
     r"curl 'http://127": "",  # asks a service that the reader has started

@@ -26,6 +26,7 @@ from deadweight._packages import images
 # What reading an image can raise is defined there: that package works without this one.
 DeadweightError = images.DeadweightError
 UsageError = images.UsageError
+MissingError = images.MissingError
 CheckFailed = images.CheckFailed
 ArchiveError = images.ArchiveError
 
@@ -80,12 +81,6 @@ class ConfigError(UsageError):
         shown = [super().__str__(), *(str(other) for other in self.more[: self.SHOWN - 1])]
         left = len(self.more) + 1 - len(shown)
         return "\n".join([*shown, *([f"… and {left} more in {self.file}"] if left else [])])
-
-
-class MissingError(DeadweightError):
-    """Something that is required is missing. ``hint`` is the command that installs it."""
-
-    exit_code = 3
 
 
 class CommandError(DeadweightError):

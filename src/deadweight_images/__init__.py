@@ -39,7 +39,15 @@ if TYPE_CHECKING:
     from deadweight_images.archive.pack import Layer as PackedLayer, from_tree as pack_tree
     from deadweight_images.cache_files import user_cache, write_atomically
     from deadweight_images.contents.entrypoint import missing_main_class
-    from deadweight_images.errors import ArchiveError, Catalogue, CheckFailed, DeadweightError, Message, UsageError
+    from deadweight_images.errors import (
+        ArchiveError,
+        Catalogue,
+        CheckFailed,
+        DeadweightError,
+        Message,
+        MissingError,
+        UsageError,
+    )
     from deadweight_images.findings import (
         BaseImage,
         HiddenFile,
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
     from deadweight_images.inspect.runtime import Listing, listing, runtime
     from deadweight_images.inspect.stream import analyse_stream
     from deadweight_images.inspect.summary import Summary, summary
+    from deadweight_images.parts import lacking, require
     from deadweight_images.secrets.config import shown_arguments, shown_instruction
     from deadweight_images.secrets.model import AllowEntry
     from deadweight_images.secrets.scanner import Scanner

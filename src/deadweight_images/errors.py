@@ -88,6 +88,12 @@ class UsageError(DeadweightError):
     exit_code = 2
 
 
+class MissingError(DeadweightError):
+    """Something that is required is missing. ``hint`` is the command that installs it."""
+
+    exit_code = 3
+
+
 class CheckFailed(DeadweightError):
     """A check or a gate failed; the summary is in the message."""
 

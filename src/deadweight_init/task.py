@@ -11,6 +11,7 @@ from typing import Any
 from invoke.context import Context
 
 from deadweight._errors import CheckFailed, MissingError, UsageError
+from deadweight._packages import images
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import build_variants, print_json, read_answer, say
 from deadweight.tasks._task import parse_port, task
@@ -64,6 +65,8 @@ def init(
             raise CheckFailed(wording("task.drifted", changes="\n".join(drifted)))
         say(wording("task.matches"))
         return
+    if prove:
+        images.require("init")
     wanted = lazy.init.Options(service, main, parse_port(port), _path(health_path), names(force))
     tools = lazy.init.Tools(say, _build, _minutes(minutes), partial(prepare, yes=yes)) if prove else None
     outcome = lazy.init.bring_in(

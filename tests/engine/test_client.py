@@ -22,7 +22,7 @@ from requests.exceptions import Timeout
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, images, labels
+from deadweight.engine import client, foreground, http, images, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
@@ -252,6 +252,16 @@ def test_the_way_of_who_is_not_root(engine, misbehaving_image, publish, closed, 
         monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
         monkeypatch.setattr(engine, "_networks", {container.options.network} if closed else set())
         assert container.http(8080).way == way
+
+
+def test_an_engine_whose_socket_is_mounted_into_our_container_is_asked_to_pass_it_on(
+    engine, misbehaving_image, monkeypatch
+):
+    """Its process is not among ours, and its loopback, on which the port is published, is another."""
+    with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
+        monkeypatch.setattr(client, "socket_peer", lambda _: (0, 0))
+        monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
+        assert container.http(8080).way == "engine"
 
 
 # what is left behind

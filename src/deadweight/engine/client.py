@@ -277,14 +277,16 @@ class Engine:
         # Nothing leads into a network of ours: no port that is published all the same (Podman says that one is, Docker does not),
         # and no address, since it has none of the engine's machine.
         open_network = container.options.network not in self._networks
-        local = self.host.startswith("unix://")
+        local, info = self.host.startswith("unix://"), self.info
+        # A socket that is mounted into our container: the engine's loopback is not ours.
+        local = local and (self.user is not None or info.desktop or sys.platform != "linux")
         bindings = (document["NetworkSettings"].get("Ports") or {}).get(f"{inside}/tcp")
         if bindings and local and open_network:
             return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
         pid = int(document["State"].get("Pid") or 0)
         if local and http.can_enter_namespace(pid, container.id):
             return http.namespace_route(pid, inside)
-        address, info = container.address(), self.info
+        address = container.address()
         # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
         if address and open_network and local and sys.platform == "linux" and not (info.desktop or info.rootless):
             return http.direct("address", address, inside)

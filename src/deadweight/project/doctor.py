@@ -12,11 +12,13 @@ from pathlib import Path
 
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError, wording
+from deadweight._packages import images
 from deadweight._run import run
 from deadweight.engine import api as wire, daemon
 from deadweight.engine.api import Endpoint, EngineInfo, parse_info
 from deadweight.project.install import Finding, survey
 from deadweight.records.paths import State, user_cache
+from deadweight.suite.model import Variant
 from deadweight.toolchain.find import inspect_tool, number
 
 SAFE_BUILDKIT = "0.28.1"
@@ -24,6 +26,24 @@ SAFE_BUILDKIT = "0.28.1"
 LOW_DISK_BYTES = 5 * 10**9
 _LAST_UNSAFE_ENGINE = 28
 """Docker Engine's last line that was made before that BuildKit; newer ones tell their BuildKit's version only to buildx."""
+
+PARTS = {
+    "images": (wording("parts.images"), ("layers",)),
+    "init": (wording("parts.init"), ()),
+    "requests": (wording("parts.requests"), ("requests",)),
+}
+"""The optional parts of Deadweight: what each is for, and the sections of ``checks:`` that use it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """An optional part of which something is not installed. ``used``: the suite has checks that need it."""
+
+    name: str
+    missing: tuple[str, ...]
+    purpose: str
+    how: str
+    used: bool
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,8 @@ class Doctor:
     """Which vulnerability database is in use, its date and what it covers: a line each; or why there is none."""
     unwritable: tuple[str, ...] = ()
     """Folders that the work writes to and cannot, each with the reason."""
+    parts: tuple[Part, ...] = ()
+    """Those that are not installed."""
 
     def lines(self) -> Iterator[str]:
         """The whole as plain lines for a human."""
@@ -73,6 +95,8 @@ class Doctor:
             what = f"{tool.version or ''} {where}({tool.origin})" if tool.present else how
             note = f"  [{tool.reason}]" if tool.reason else ""
             yield f"{tool.name:<{width}}  {tool.status:<13}  {what.strip()}{note}"
+        for part in self.parts:
+            yield f"{part.name} ({', '.join(part.missing)}): missing: {part.purpose}: {part.how}"
         if self.engine is not None:
             yield from _engine_lines(self.engine)
         else:
@@ -87,21 +111,29 @@ class Doctor:
             yield f"warning: {warning}"
 
 
-def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
-    """Look at the tools, the engine and the disks. ``root`` is the project, for its disk. Starts no engine."""
+def examine(needs: Iterable[str], variants: Iterable[Variant] = (), *, root: Path | None = None) -> Doctor:
+    """Look at the tools, the engine, the disks, and the parts of Deadweight, which ``variants`` may use. Starts no engine.
+
+    ``root`` is the project, for its disk; None looks at this machine alone.
+    """
     from deadweight.checks.scan.database import HINT, current
 
     tools = survey(needs)
     engine, problem = _examine_engine()
-    here = root or Path.cwd()
-    disks = tuple(_disks(here))
+    disks = tuple(_disks(root))
     try:
         database = current().describe()
     except MissingError as error:
         database = [f"database: {error.message}; {HINT}"]
-    return Doctor(
-        tools, engine, problem, disks, tuple(_warnings(engine, disks)), tuple(database), tuple(_unwritable(here))
-    )
+    warnings, unwritable, parts = _warnings(engine, disks), _unwritable(root), _parts(tuple(variants))
+    return Doctor(tools, engine, problem, disks, tuple(warnings), tuple(database), tuple(unwritable), tuple(parts))
+
+
+def _parts(variants: Iterable[Variant]) -> Iterator[Part]:
+    for name, (purpose, sections) in PARTS.items():
+        if missing := images.lacking(name):
+            used = any(getattr(variant.checks, section) for variant in variants for section in sections)
+            yield Part(name, missing, purpose, f"pip install 'deadweight[{name}]'", used)
 
 
 def _examine_engine() -> tuple[EngineReport | None, str]:
@@ -144,15 +176,16 @@ def _buildkit(endpoint: Endpoint, buildx: Path) -> str | None:
     return match.group(1) if match else None
 
 
-def _disks(root: Path) -> Iterator[Disk]:
-    for what, path in (("this project", root), ("tools, stand-ins and our engine", user_cache())):
+def _disks(root: Path | None) -> Iterator[Disk]:
+    project = [("this project", root)] if root else []
+    for what, path in (*project, ("tools, stand-ins and our engine", user_cache())):
         usage = shutil.disk_usage(_nearest(path))
         yield Disk(what, str(path), usage.free, usage.total)
 
 
-def _unwritable(root: Path) -> Iterator[str]:
+def _unwritable(root: Path | None) -> Iterator[str]:
     """Asked, not tried: nothing is changed."""
-    for path in (State(root).folder, user_cache()):
+    for path in (*([State(root).folder] if root else []), user_cache()):
         there = _nearest(path)
         if not os.access(there, os.W_OK):
             read_only = os.statvfs(there).f_flag & os.ST_RDONLY

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from invoke.context import Context
 
-from deadweight._errors import MissingError, quoting, wording
+from deadweight._errors import ConfigError, MissingError, quoting, wording
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import Watcher, folded, print_json, read_answer, report_progress, say
 from deadweight.tasks._task import MADE, dry, one, one_of, parse_days, task
@@ -59,33 +60,55 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
     Example: invoke doctor --json
     """
-    with lazy.Workspace.open(say) as workspace:
-        variants = workspace.suite.variants
-        with report_progress("doctor"):
-            tools = lazy.needs.tools_of(workspace, variants, tests=tests)
-            report = lazy.doctor.examine(tools, root=workspace.suite.root)
-            unmade = lazy.needs.to_make(workspace, variants)
-        lacking = lazy.needs.known_bases(workspace, variants).error
-        if json:
-            there = {"source": workspace.source.name, **asdict(report)}
-            print_json({**there, "to_make": [asdict(item) for item in unmade], "lacking": _problems(lacking)})
-        else:
-            waiting = (f"{made.name}: not made yet" for made in unmade)
-            shown = "\n".join([*report.lines(), *waiting, f"source: {workspace.source.name}"])
-            print(folded(shown.replace(f"{workspace.suite.root}/", "").replace(str(Path.home()), "~")))
-        missing = [tool.name for tool in report.tools if not tool.present] + [item.name for item in unmade]
-        yours = lazy.install.hopeless(report.tools)
+    with report_progress("doctor"):
+        asked, report = _examined(tests)
+    if json:
+        there = {"source": asked.source, **asdict(report)}
+        print_json({**there, "to_make": [asdict(item) for item in asked.unmade], "lacking": _problems(asked.lacking)})
+    else:
+        waiting = [f"{made.name}: not made yet" for made in asked.unmade]
+        waiting += [f"source: {asked.source}"] if asked.source else []
+        shown = "\n".join([*report.lines(), *waiting])
+        print(folded(shown.replace(f"{asked.root}/", "").replace(str(Path.home()), "~")))
+    missing = [tool.name for tool in report.tools if not tool.present] + [item.name for item in asked.unmade]
+    yours, parts = lazy.install.hopeless(report.tools), [part for part in report.parts if part.used]
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [finding.how for finding in yours]
+    missing, how = missing + [part.name for part in parts], how + [part.how for part in parts]
     if report.unwritable:
         missing += [f"a folder that can be written to ({folder})" for folder in report.unwritable]
         how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
     lines: list[str] = [wording("tasks.missing", names=", ".join(missing))] if missing else []
-    if lacking is not None:
-        lines.append(lacking.message)
-        how += [lacking.hint] if lacking.hint else []
+    if asked.lacking is not None:
+        lines.append(asked.lacking.message)
+        how += [asked.lacking.hint] if asked.lacking.hint else []
     if lines:
         raise MissingError(quoting(lines[0], "\n".join(lines)), hint="; ".join(dict.fromkeys(how)))
-    say(wording("tasks.ready", programs=len(report.tools), source=workspace.source.name))
+    if asked.source:
+        say(wording("tasks.ready", programs=len(report.tools), source=asked.source))
+
+
+class _Asked(NamedTuple):
+    """What a suite asks of this machine: nothing if there is no suite."""
+
+    root: Path
+    source: str | None = None
+    unmade: Sequence[lazy.ToMake] = ()
+    lacking: lazy.NoBase | None = None
+
+
+def _examined(tests: bool) -> tuple[_Asked, lazy.doctor.Doctor]:
+    try:
+        workspace = lazy.Workspace.open(say)
+    except ConfigError as error:
+        if error.code != "suite.no_suite":
+            raise
+        say(wording("tasks.no_suite"))
+        return _Asked(Path.cwd()), lazy.doctor.examine(())
+    with workspace:
+        variants, root = workspace.suite.variants, workspace.suite.root
+        report = lazy.doctor.examine(lazy.needs.tools_of(workspace, variants, tests=tests), variants, root=root)
+        unmade, lacking = lazy.needs.to_make(workspace, variants), lazy.needs.known_bases(workspace, variants).error
+        return _Asked(root, workspace.source.name, unmade, lacking), report
 
 
 def prepare(

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deadweight_images.parts import require
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
 
 def probe_for(scan: Scanned, scanner: Scanner | None) -> Probe | None:
-    """A probe for a mode of ``analyse``; None for ``no``."""
+    """A probe for a mode of ``analyse``; None for ``no``. Raises MissingError where what looks for secrets is not installed."""
     if scan == "no":
         return None
+    require("images")
     from deadweight_images.secrets.regions import Probe
     from deadweight_images.secrets.scanner import Scanner
 

@@ -15,7 +15,7 @@ from deadweight._errors import UsageError, wording
 
 PROVIDERS = {"github": "github.yml.j2", "gitlab": "gitlab.yml.j2", "kubernetes": "kubernetes.yaml.j2"}
 
-PLACEHOLDER = "deadweight @ git+https://YOUR.HOST/deadweight"
+PLACEHOLDER = "deadweight[all] @ git+https://YOUR.HOST/deadweight"
 
 
 @dataclass(frozen=True)
