@@ -95,6 +95,9 @@ class Host(Protocol):
     def info(self) -> EngineInfo: ...
 
     @property
+    def user(self) -> int | None: ...
+
+    @property
     def dialect(self) -> Docker: ...
 
     def marks(self, purpose: str) -> dict[str, str]: ...
@@ -130,6 +133,11 @@ class Container:
     @property
     def name(self) -> str:
         return self.id[:12]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its engine, and with it its processes, are this machine's: else their numbers are those of others here."""
+        return self._engine.user is not None
 
     def inspect(self) -> dict[str, Any]:
         """The engine's whole document on it."""

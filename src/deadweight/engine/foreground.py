@@ -189,7 +189,7 @@ def _interactive() -> list[str]:
 
 def user_of(container: Container) -> str:
     """The numeric ``uid:gid`` that its first process really has (an image may name users that other images do not know)."""
-    pid = container.state().pid if container.host.startswith("unix://") else 0
+    pid = container.state().pid if container.is_here else 0
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         seen = {kind.lower(): int(number) for kind, number in re.findall(r"(?m)^(Uid|Gid):\t\d+\t(\d+)", status)}

@@ -64,9 +64,8 @@ def compare(
     own = replace(work, steps=tuple(step for step in work.steps if step.name not in probes))
     ledger = Ledger(len(own.operations), 0, own.ledger().unasked)
     accepted = len(found) - len(left)
-    return Comparison(
-        *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes)
-    )
+    notes = (*work.notes, *([] if ("process", "umask") in ours[0].facts else [wording("twin.unseen")]))
+    return Comparison(*names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, notes)
 
 
 def _runs(sides: Sequence[Subject], steps: Sequence[Step], of_a: int) -> tuple[list[Run], list[Run]]:
