@@ -113,7 +113,8 @@ def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
 def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
     """Podman's service lowers its own limits; ours say nothing of them."""
     code = (
-        "import resource, socket, sys, time; resource.setrlimit(resource.RLIMIT_NPROC, (4000, 4321));"
+        "import resource, socket, sys, time; open('/proc/self/comm', 'w').write('podman');"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (4000, 4321));"
         "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) as process:
