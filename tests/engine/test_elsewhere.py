@@ -17,7 +17,7 @@ from deadweight.engine import api, daemon, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Unreachable
-from deadweight.engine.foreground import forwarded
+from deadweight.engine.forward import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from tests.support.codes import codes, raises

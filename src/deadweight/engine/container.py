@@ -231,7 +231,7 @@ class Container:
         nobody passes that on."""
         route = self.http()
         if route.way == "engine":
-            from deadweight.engine.foreground import forwarded
+            from deadweight.engine.forward import forwarded
 
             route = replace(route, port=self._forwards.enter_context(forwarded(route, self.options.host_port)))
         return route.base_url
