@@ -160,7 +160,8 @@ def sweep() -> None:
 
 
 def _remove(folder: Path) -> None:
-    for group in sorted(Path("/sys/fs/cgroup").glob(f"*/{folder.name}/**/"), reverse=True):
+    groups = Path("/sys/fs/cgroup")  # of version 2, or of each controller of version 1
+    for group in sorted([*groups.glob(f"{folder.name}/**/"), *groups.glob(f"*/{folder.name}/**/")], reverse=True):
         with contextlib.suppress(OSError):
             group.rmdir()
     shutil.rmtree(folder, ignore_errors=True)
