@@ -99,13 +99,12 @@ class Guard:
         return {LAB: self.lab, UNTIL: str(int(time.time()) + CONTAINER_SECONDS)}
 
 
-def disks_of(host: str, info: EngineInfo) -> tuple[Path, ...]:
-    """Where the engine keeps what containers write, if that is on this machine; nothing where it cannot be seen from here."""
+def disks_of(info: EngineInfo) -> tuple[Path, ...]:
+    """Where an engine of this machine keeps what containers write; nothing where it cannot be seen from here."""
     folders = [Path(info.root_dir)] if info.root_dir else []
     if info.containerd_store:
         folders.append(Path("/var/lib/containerd"))
-    local = host.startswith("unix://") and not info.desktop
-    return tuple(folder for folder in folders if local and folder.is_dir())
+    return tuple(folder for folder in folders if folder.is_dir())
 
 
 def free_bytes(disks: Sequence[Path]) -> int | None:

@@ -302,7 +302,7 @@ class Lab:
             self.reach = replace(self.reach, user=None)
         if self.far:
             self.notes["elsewhere"] = remote.note(self.reach, metadata=self.metadata is not None)
-        self._disks = () if self.far and not self.reach.disks else disks_of(self.engine.host, self.engine.info)
+        self._disks = () if self.far and not self.reach.disks else disks_of(self.engine.info)
         if not self._disks:
             self.notes["disk"] = wording("untried.disk")
         if self.engine.info.podman:

@@ -33,7 +33,7 @@ PORT_SECONDS = 20.0
 ENTERED = "only where root of the engine's own machine enters its network"
 ELSEWHERE = "the attack network cannot be entered from here, so attacks were carried out through the engine"
 NOT_THERE = {
-    "host": "a folder of this machine cannot be handed to a container of an engine that runs elsewhere, or not as a user of ours",
+    "host": "an engine on another machine, or of another user, does not see the folder of this machine that would be mounted",
     "neighbour": "where processes are shared, the attacked service could not be told apart from here",
 }
 

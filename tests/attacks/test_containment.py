@@ -294,7 +294,7 @@ def test_a_rule_whose_bridge_is_gone_is_swept():
 @pytest.mark.slow
 def test_a_firewall_that_takes_no_rule_and_a_disk_that_cannot_be_seen_are_told(subject, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
+    monkeypatch.setattr(lab, "disks_of", lambda _info: ())
     with lab.Lab(subject) as built:
         assert built.no_room_on_disk() == built.notes["disk"] == walls.wording("untried.disk")
         assert codes(built.notes["network"])[0] == "untried.firewall"
@@ -421,8 +421,8 @@ def test_without_its_guard_nothing_is_attacked(laboratory):
 
 
 def test_the_disk_that_is_watched_is_the_engines(engine):
-    (folder, *_) = guard.disks_of(engine.host, engine.info)
-    assert (folder, guard.disks_of("tcp://192.0.2.1:2375", engine.info)) == (Path(engine.info.root_dir), ())
+    (folder, *_) = guard.disks_of(engine.info)
+    assert folder == Path(engine.info.root_dir)
 
 
 # the host folder

@@ -22,7 +22,7 @@ from requests.exceptions import Timeout
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import client, foreground, http, images, labels
+from deadweight.engine import foreground, http, images, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
@@ -240,15 +240,16 @@ def test_an_internal_network_leads_nowhere_not_even_to_this_machine(engine, misb
 
 @pytest.mark.parametrize(("publish", "closed", "facts", "way"), [
     (8080, False, {}, "published"), (None, False, {}, "address"), (8080, True, {}, "engine"),
-    (None, False, {"desktop": True}, "engine"), (None, False, {"rootless": True}, "engine"),
+    (None, False, {"rootless": True}, "engine"), (None, False, None, "engine"), (8080, False, None, "published"),
 ])  # fmt: skip
 def test_the_way_of_who_is_not_root(engine, misbehaving_image, publish, closed, facts, way, monkeypatch):
     """Neither a published port nor an address leads into a network without a way out; Podman tells of both all the same. An engine
-    in another machine has no address that leads there from here, nor has a rootless one: they are asked to pass it on."""
+    in another machine (None) has no address that leads there from here, nor has a rootless one: they are asked to pass it on."""
     with engine.start(misbehaving_image, RunOptions(publish=publish)) as container:
         assert container.address()
         monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-        monkeypatch.setattr(engine, "info", dataclasses.replace(engine.info, **facts))
+        monkeypatch.setattr(engine, "info", dataclasses.replace(engine.info, **(facts or {})))
+        monkeypatch.setattr(engine, "user", None if facts is None else 0)
         monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
         monkeypatch.setattr(engine, "_networks", {container.options.network} if closed else set())
         assert container.http(8080).way == way
@@ -259,7 +260,8 @@ def test_an_engine_whose_socket_is_mounted_into_our_container_is_asked_to_pass_i
 ):
     """Its process is not among ours, and its loopback, on which the port is published, is another."""
     with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
-        monkeypatch.setattr(client, "socket_peer", lambda _: (0, 0))
+        monkeypatch.setitem(vars(engine), "user", None)
+        monkeypatch.setattr(http, "listens", lambda _port: False)
         monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
         assert container.http(8080).way == "engine"
 

@@ -17,7 +17,7 @@ from deadweight.engine import api, daemon, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import Unreachable
-from deadweight.engine.foreground import forwarded
+from deadweight.engine.forward import forwarded
 from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from tests.support.codes import codes, raises
@@ -72,6 +72,7 @@ def test_a_service_in_an_engine_elsewhere_and_a_port_of_this_machine_lead_throug
             assert connection.makefile("rb").read().startswith(b"HTTP/1.0 200")
         with forwarded(route) as port:  # what ``invoke run`` names is for a browser
             assert requests.get(f"http://127.0.0.1:{port}/json", timeout=10).json()["count"] == 3
+            assert requests.get(f"{container.base_url}/json", timeout=10).json()["count"] == 3
             with raises(DeadweightError, "engine.port_in_use", port=port), forwarded(route, port):
                 pass
         with pytest.raises(ConnectionRefusedError):

@@ -35,7 +35,7 @@ WORK = {
     "breach-metadata": "the planted secret came back",
 }
 """Attacks that work with all walls down, each way of proof at least once, and what tells that they did."""
-UNTOLD = {"breach-host-read": "a folder of this machine", "breach-other-processes": "told apart"}
+UNTOLD = {"breach-host-read": "the folder of this machine", "breach-other-processes": "told apart"}
 
 
 @pytest.fixture(scope="module")

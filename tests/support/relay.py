@@ -46,9 +46,9 @@ def port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
-async def listening(behind: Open, delay: float = 0.0, ssl: SSLContext | None = None) -> asyncio.Server:
+async def listening(behind: Open, delay: float = 0.0, ssl: SSLContext | None = None, port: int = 0) -> asyncio.Server:
     """A port of loopback that leads to what lies behind."""
-    return await asyncio.start_server(lambda *ends: joined(ends, behind, delay), "127.0.0.1", 0, ssl=ssl)
+    return await asyncio.start_server(lambda *ends: joined(ends, behind, delay), "127.0.0.1", port, ssl=ssl)
 
 
 async def joined(front: Ends, behind: Open, delay: float = 0.0) -> None:
@@ -97,7 +97,13 @@ async def copied(source: asyncio.StreamReader, target: asyncio.StreamWriter, del
             else:
                 target.write(data)
                 await target.drain()
-        loop.call_later(delay, target.close)
+        loop.call_later(delay, _ended, target)
+
+
+def _ended(target: asyncio.StreamWriter) -> None:
+    """Pass on that one side has said all: it may still be answered, but for TLS, which cannot end one half."""
+    with contextlib.suppress(OSError):
+        target.write_eof() if target.can_write_eof() else target.close()
 
 
 async def _stop(server: asyncio.Server) -> None:

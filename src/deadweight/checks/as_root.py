@@ -88,8 +88,7 @@ def possible(subject: Subject) -> bool:
     """Whether root's rights have to be borrowed, and can be without asking: the engine is on this machine, sudo says yes. In an
     engine without root they open nothing."""
     engine = subject.engine()
-    here = sys.platform == "linux" and engine.host.startswith("unix://")
-    return here and not engine.info.rootless and sudo.silent()
+    return engine.user is not None and not engine.info.rootless and sudo.silent()
 
 
 def call(work: Work[Order, Reply], order: Order, subject: Subject, on_line: Say) -> Reply:

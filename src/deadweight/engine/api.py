@@ -291,7 +291,6 @@ class EngineInfo:
     ``containerd_store`` tells that image ids are manifest digests there (Docker's containerd image store), not config digests.
     ``root_dir`` is the engine's own folder, on its machine.
     ``user_namespaces`` tells that it maps the users of containers to others of the machine (``userns-remap``).
-    ``desktop`` tells that containers run in a virtual machine: their addresses cannot be reached from here, published ports can.
     """
 
     name: str
@@ -305,7 +304,6 @@ class EngineInfo:
     seccomp: bool
     apparmor: bool
     selinux: bool
-    desktop: bool
     cpus: int
     memory_bytes: int
     root_dir: str = ""
@@ -337,7 +335,6 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
         seccomp="seccomp" in options,
         apparmor="apparmor" in options,
         selinux="selinux" in options,
-        desktop="Docker Desktop" in _typed(info, "OperatingSystem", str),
         cpus=_typed(info, "NCPU", int),
         memory_bytes=_typed(info, "MemTotal", int),
         root_dir=_typed(info, "DockerRootDir", str),

@@ -95,10 +95,8 @@ def remedy(engine: Engine, problem: str) -> str:
     info, host = engine.info, engine.host
     if host == layout().host:
         return wording("engine.set_up_anew" if code == "engine.images_not_kept" else "engine.set_up_again")
-    if not host.startswith("unix://"):
+    if engine.user is None:
         return wording("engine.restart_at", host=host)
-    if info.desktop:
-        return wording("engine.restart_desktop")
     unit = engine.dialect.unit
     if info.rootless:
         return wording("engine.restart", command=f"systemctl --user restart {unit}")

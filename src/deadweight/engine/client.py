@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +17,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run, _sudo
@@ -30,7 +29,7 @@ from deadweight.engine.faults import Ended, PortInUse, Unreachable, refused_star
 from deadweight.engine.images import Images
 from deadweight.engine.labels import Leftover
 from deadweight.engine.options import Docker, Mount, RunOptions, dialect_of, is_root, socket_peer
-from deadweight.engine.sidecars import Recorders, Tunnels
+from deadweight.engine.sidecars import Packing, Recorders, Tunnels
 from deadweight.records import runs
 from deadweight.records.paths import State
 
@@ -55,6 +54,8 @@ LOOK_SECONDS = 0.5
 """How often somebody who waits for an answer asks whether the run is to end."""
 PAUSED_SECONDS = 10
 """How long one that gave no answer in time is waited for from then on, until it answers again."""
+FORWARD_SECONDS = 10.0
+"""How long a port that an engine elsewhere published may take to be passed on to loopback, where there is no other way."""
 ENDING_SECONDS = 1
 """The same once the run is to end (Ctrl-C): what cannot be removed by then is removed by the next command."""
 _paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
@@ -80,6 +81,7 @@ class Engine:
         self._asked_for: set[str] = set()
         self._users: dict[tuple[str, str], int | None] = {}
         self._copies = contextlib.ExitStack()
+        self._carried = Packing(self, "deadweight/with-files", "files")
         self.tunnels = Tunnels(self)
         self.recorders = Recorders(self)
         self._guard = threading.Lock()
@@ -104,6 +106,8 @@ class Engine:
         self.end_all()
         self.tunnels.close()
         self.recorders.close()
+        with contextlib.suppress(DeadweightError):
+            self._carried.close()
         self._copies.close()
         labels.remove_when_there(self.api, self._asked_for)
         for network in list(self._networks):
@@ -146,7 +150,7 @@ class Engine:
         """Its words for what Docker's API and Podman's take differently."""
         return dialect_of(self.info, self.host, self.certificates)
 
-    @property
+    @functools.cached_property
     def user(self) -> int | None:
         """The number of the user that it runs as; None where it is not on this machine, or none of the processes that we see."""
         pid, user = socket_peer(self.host)
@@ -155,9 +159,7 @@ class Engine:
     @property
     def is_remote(self) -> bool:
         """Whether this process cannot enter its containers' networks: it is not root, or not of the engine's machine."""
-        if sys.platform != "linux" or not _sudo.is_root() or not self.host.startswith("unix://"):
-            return True
-        return self.info.desktop or self.info.rootless or self.user is None
+        return not _sudo.is_root() or self.user is None or self.info.rootless
 
     # containers
 
@@ -184,6 +186,8 @@ class Engine:
         removes what there is would not meet what is made after it."""
         self._before_the_first()
         options = self.owned(image, mounted(self.root, options))
+        if self.user is None:
+            image, options = self._with_files(image, options)
         if options.seccomp not in ("default", "unconfined"):
             file = self.profile(options.seccomp)
             others = self.info.podman and self.info.rootless and _sudo.is_root()
@@ -215,6 +219,21 @@ class Engine:
     def profile(self, seccomp: str) -> Path:
         """The file of a seccomp profile; the suite's are relative to the project."""
         return Path(self.root) / seccomp
+
+    def _with_files(self, image: str, options: RunOptions) -> tuple[str, RunOptions]:
+        """An image with what is only read of this machine's files, and the options without: by its path, an engine elsewhere finds
+        nothing, or another file."""
+        read = [mount for mount in options.mounts if mount.read_only]
+        files = {
+            str(PurePosixPath(mount.target, path.relative_to(mount.source))): path.read_bytes()
+            for mount in read
+            for path in ([mount.source] if mount.source.is_file() else sorted(mount.source.rglob("*")))
+            if path.is_file() and path.resolve().is_relative_to(mount.source.resolve())
+        }
+        if not files:
+            return image, options
+        left = tuple(mount for mount in options.mounts if not mount.read_only)
+        return self._carried.packed(image, files), options.but(mounts=left)
 
     def _copied(self, file: Path) -> Path:
         """A profile as it is now, for a Podman of another user: it is told a file's name, and a caller's folders are his alone."""
@@ -264,7 +283,8 @@ class Engine:
         self.recorders.ended(container.id)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
-        """The way to a container's port: published, network namespace (for root), address, through the engine.
+        """The way to a container's port: published, network namespace (for root), address, through the engine. What an engine
+        elsewhere publishes is reached once somebody there passes it on to loopback, which may come later or not at all.
 
         Raises Ended if it does not run any more, Unreachable if no way leads there.
         """
@@ -277,27 +297,28 @@ class Engine:
         # Nothing leads into a network of ours: no port that is published all the same (Podman says that one is, Docker does not),
         # and no address, since it has none of the engine's machine.
         open_network = container.options.network not in self._networks
-        local, info = self.host.startswith("unix://"), self.info
-        # A socket that is mounted into our container: the engine's loopback is not ours.
-        local = local and (self.user is not None or info.desktop or sys.platform != "linux")
+        local = self.host.startswith("unix://")
         bindings = (document["NetworkSettings"].get("Ports") or {}).get(f"{inside}/tcp")
-        if bindings and local and open_network:
-            return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
+        published = int(bindings[0]["HostPort"]) if bindings and local and open_network else 0
+        if published and (self.user is not None or http.listens(published)):
+            return http.direct("published", "127.0.0.1", published)
         pid = int(document["State"].get("Pid") or 0)
         if local and http.can_enter_namespace(pid, container.id):
             return http.namespace_route(pid, inside)
         address = container.address()
-        # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
-        if address and open_network and local and sys.platform == "linux" and not (info.desktop or info.rootless):
+        # Those of an engine elsewhere live in another machine, those of a rootless one in a network namespace of its own.
+        if address and open_network and self.user is not None and not self.info.rootless:
             return http.direct("address", address, inside)
         try:
             self.tunnels.sidecar_of(container)
         except DeadweightError as error:
             if not container.state().running:
                 raise Ended(wording("engine.container_ended", name=container.name)) from error
+            if published and http.listens(published, FORWARD_SECONDS):
+                return http.direct("published", "127.0.0.1", published)
             raise Unreachable(
                 wording("engine.unreachable", port=inside, name=container.name, problem=error.message),
-                hint=error.hint or "run this as root on the Linux machine where the engine runs",
+                hint=error.hint,
             ) from error
         return self.tunnels.route(container, inside)
 

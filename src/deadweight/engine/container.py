@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import select
@@ -95,6 +96,9 @@ class Host(Protocol):
     def info(self) -> EngineInfo: ...
 
     @property
+    def user(self) -> int | None: ...
+
+    @property
     def dialect(self) -> Docker: ...
 
     def marks(self, purpose: str) -> dict[str, str]: ...
@@ -120,6 +124,7 @@ class Container:
         self._removed = False
         self._settled: dict[str, Any] | None = None
         self._process: int | None = None
+        self._forwards = contextlib.ExitStack()
 
     def __enter__(self) -> Container:
         return self
@@ -130,6 +135,11 @@ class Container:
     @property
     def name(self) -> str:
         return self.id[:12]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its engine, and with it its processes, are this machine's: else their numbers are those of others here."""
+        return self._engine.user is not None
 
     def inspect(self) -> dict[str, Any]:
         """The engine's whole document on it."""
@@ -215,10 +225,16 @@ class Container:
         route = self._engine.route(self, port)
         return replace(route, tls=True) if self.options.tls else route
 
-    @property
+    @functools.cached_property
     def base_url(self) -> str:
-        """``http://127.0.0.1:PORT`` of the published port."""
-        return self.http().base_url
+        """``http://127.0.0.1:PORT`` of the published port; of one of ours, until it is removed, where the engine is elsewhere and
+        nobody passes that on."""
+        route = self.http()
+        if route.way == "engine":
+            from deadweight.engine.forward import forwarded
+
+            route = replace(route, port=self._forwards.enter_context(forwarded(route, self.options.host_port)))
+        return route.base_url
 
     def wait_healthy(self, health: Health, port: int | None = None) -> Readiness:
         """Ask as ``health`` says until the answer is right, it ends, or ``health.within_seconds`` have passed since its start."""
@@ -341,6 +357,7 @@ class Container:
             process, self._process = self._process, None
             if process is not None:
                 os.close(process)
+            self._forwards.close()
             self._engine.forget(self)
             with contextlib.suppress(DeadweightError):
                 labels.remove_container(self.api, self.id)

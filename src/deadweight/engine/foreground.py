@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
-import socketserver
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +14,6 @@ from deadweight._errors import DeadweightError, wording
 from deadweight.engine import labels
 from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
-from deadweight.engine.http import Route
 from deadweight.engine.options import RunOptions, is_root
 
 if TYPE_CHECKING:
@@ -100,51 +96,6 @@ def log_lines(
                 raise  # of several, one may have ended and been removed since they were listed
 
 
-# A port of this machine's loopback address that leads to a container's, whatever way leads there.
-DIAL_SECONDS = 10.0
-_CHUNK = 65536
-
-
-@contextlib.contextmanager
-def forwarded(route: Route, port: int | None = None) -> Iterator[int]:
-    """Listen on 127.0.0.1 at ``port`` (None: any free one) and pass every connection on; gives the port.
-
-    Raises DeadweightError where the port is taken.
-    """
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with contextlib.suppress(OSError, DeadweightError), route.dial(DIAL_SECONDS) as there:
-                there.settimeout(None)
-                back = threading.Thread(target=_copy, args=(there, self.request), daemon=True)
-                back.start()
-                _copy(self.request, there)
-                back.join()
-
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        allow_reuse_address = True
-
-    try:
-        server = Server(("127.0.0.1", port or 0), Handler)
-    except OSError as error:
-        raise DeadweightError(wording("engine.port_in_use", port=port, problem=error.strerror)) from error
-    with server:
-        threading.Thread(target=server.serve_forever, name="forward", daemon=True).start()
-        try:
-            yield int(server.server_address[1])
-        finally:
-            server.shutdown()
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(_CHUNK):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
 # Open a shell in a container, or in a sidecar that shares its processes and network if its image has no shell.
 #
 # The sidecar reads the target's files through ``/proc/1/root``. The kernel allows that only to a process of the same user with no
@@ -189,7 +140,7 @@ def _interactive() -> list[str]:
 
 def user_of(container: Container) -> str:
     """The numeric ``uid:gid`` that its first process really has (an image may name users that other images do not know)."""
-    pid = container.state().pid if container.host.startswith("unix://") else 0
+    pid = container.state().pid if container.is_here else 0
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         seen = {kind.lower(): int(number) for kind, number in re.findall(r"(?m)^(Uid|Gid):\t\d+\t(\d+)", status)}

@@ -171,6 +171,22 @@ def direct(way: str, host: str, port: int) -> Route:
     return Route(way, host, port, lambda timeout: socket.create_connection((host, port), timeout=timeout))
 
 
+def listens(port: int, seconds: float = 0.0) -> bool:
+    """Whether somebody listens at this port of loopback, or does within these seconds. Nobody is connected to: a service would see
+    that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are nobody
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(PAUSE_SECONDS)
+
+
 def namespace_route(pid: int, port: int) -> Route:
     """A route to 127.0.0.1 inside the network namespace of a process. Linux, root; works with ``--network none`` too."""
     inside = direct("namespace", "127.0.0.1", port)

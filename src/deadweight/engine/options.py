@@ -386,14 +386,19 @@ def bridge_of(network: str) -> str:
     return f"dw-{network.rpartition('-')[2]}"
 
 
+ENGINES = ("dockerd", "podman", "systemd")
+"""Programs that listen on an engine's socket of this machine (systemd for both of them, until they start)."""
+
+
 def socket_peer(host: str) -> tuple[int, int]:
-    """Process and user that listen on a socket of this machine (unix(7), SO_PEERCRED); (0, 0) where that cannot be told: the
-    process is of another namespace."""
-    with contextlib.suppress(OSError, AttributeError), socket.socket(socket.AF_UNIX) as there:
+    """Process and user of the engine that listens on a socket of this machine (unix(7), SO_PEERCRED); (0, 0) where none is seen: it
+    is of another process namespace, or what listens passes on to an engine elsewhere (of Desktop, Lima, WSL, ssh)."""
+    with contextlib.suppress(OSError, AttributeError, KeyError), socket.socket(socket.AF_UNIX) as there:
         there.settimeout(3.0)
         there.connect(host.removeprefix("unix://"))
         pid, user, _ = struct.unpack("3i", there.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return (pid, user) if pid > 0 else (0, 0)
+        status = dict(re.findall(r"(?m)^(Name|NSpid):\t(.*)$", Path(f"/proc/{pid}/status").read_text()))
+        return (pid, user) if status["Name"] in ENGINES and status["NSpid"] == str(pid) else (0, 0)
     return 0, 0
 
 

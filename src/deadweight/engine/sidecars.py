@@ -256,11 +256,11 @@ class Packing:
 
     def __init__(self, engine: Host, name: str, purpose: str) -> None:
         self._engine, self._name, self._purpose = engine, name, purpose
-        self._made: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._made: dict[tuple[str, tuple[tuple[str, bytes], ...]], str] = {}
 
     def packed(self, image: str, files: Mapping[str, bytes]) -> str:
-        """An image like this one, with programs at these absolute paths. Raises DeadweightError."""
-        key = (image, tuple(sorted(files)))
+        """An image like this one, with files at these absolute paths. Raises DeadweightError."""
+        key = (image, tuple(sorted(files.items())))
         if key in self._made:
             return self._made[key]
         content, tag = _tar({path.strip("/"): files[path] for path in files}, mode=0o755), uuid.uuid4().hex[:12]

@@ -43,7 +43,7 @@ def run(c: Context, variant: Value = None, port: Value = None, watch: bool = Fal
 
                 endings.append(lambda: stopped.append(container.stop(2.0)))
                 stack.callback(endings.clear)
-            _tell_where(chosen.name, container, stack)
+            _tell_where(chosen.name, container)
 
         code = lazy.foreground.run_in_foreground(
             workspace.engine(),
@@ -118,14 +118,9 @@ def logs(c: Context, variant: Names = None, follow: bool = False) -> None:
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
-def _tell_where(name: str, container: lazy.Container, stack: contextlib.ExitStack) -> None:
-    """A port that is published by an engine elsewhere leads nowhere here: then one of this machine leads to it."""
+def _tell_where(name: str, container: lazy.Container) -> None:
     with contextlib.suppress(lazy.Ended):  # at once: its last words come next, and tell more
-        route = container.http()
-        url = route.base_url
-        if route.way == "engine":
-            port = stack.enter_context(lazy.foreground.forwarded(route, container.options.host_port))
-            url = f"http://127.0.0.1:{port}"
+        url = container.base_url
         others = (container.http(port) for port in container.options.ports)
         more = "".join(f", port {other.port}: {other.base_url}" for other in others if other.way != "engine")
         say(f"{name}: {url}{more} (press Ctrl-C to stop)")

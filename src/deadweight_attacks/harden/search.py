@@ -62,7 +62,7 @@ EDITION = 10
 
 _OF_THE_ENGINE = (
     *("name", "version", "kernel", "architecture", "cgroup", "rootless"),
-    *("seccomp", "apparmor", "selinux", "storage_driver", "desktop"),
+    *("seccomp", "apparmor", "selinux", "storage_driver"),
 )
 """What of an engine decides how a container runs."""
 

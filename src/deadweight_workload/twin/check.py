@@ -50,7 +50,7 @@ def compare(
         work = requests_of(a, probing=probing)
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
-    found, masked = _asked(a, b, work.steps, names[0])
+    found, masked, seen = _asked(a, b, work.steps, names[0])
     probes = frozenset(step.name for step in work.steps if step.source == "probe")
     plain = {(one.field, one.a, one.b) for one in found if one.request not in probes}
     found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
@@ -65,13 +65,12 @@ def compare(
     own = replace(work, steps=tuple(step for step in work.steps if step.name not in probes))
     ledger = Ledger(len(own.operations), 0, own.ledger().unasked)
     accepted = len(found) - len(left)
-    return Comparison(
-        *names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, tuple(work.notes), paths
-    )
+    notes = (*work.notes, *([] if seen else [wording("twin.unseen")]))
+    return Comparison(*names, differences, tuple(masked), ledger, len(work.steps), accepted, unwatched, notes, paths)
 
 
-def _asked(a: Subject, b: Subject, steps: Sequence[Step], name: str) -> tuple[list[Difference], list[str]]:
-    """What differs, and what is masked. ``name`` is A's. Raises MissingError where A does not come up."""
+def _asked(a: Subject, b: Subject, steps: Sequence[Step], name: str) -> tuple[list[Difference], list[str], bool]:
+    """Differences, what is masked, whether processes were seen. Raises MissingError where A, that is ``name``, does not come up."""
     ours, theirs = _runs((a, a, b), steps, 2)
     for one in ours:
         if (reason := one.facts["start", "healthy"]) != "yes":
@@ -79,7 +78,7 @@ def _asked(a: Subject, b: Subject, steps: Sequence[Step], name: str) -> tuple[li
     if _compared(ours, theirs)[0]:  # what a busy machine, or the hour, brought about does not come again
         again = _runs((a, b), steps, 1)
         ours, theirs = [*ours, *again[0]], [*theirs, *again[1]]
-    return _compared(ours, theirs)
+    return (*_compared(ours, theirs), ("process", "umask") in ours[0].facts)
 
 
 def _runs(sides: Sequence[Subject], steps: Sequence[Step], of_a: int) -> tuple[list[Run], list[Run]]:

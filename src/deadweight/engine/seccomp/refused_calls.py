@@ -76,7 +76,7 @@ def runtime_of(engine: Engine) -> Runtime:
     name = _name(version, info)
     if name not in KNOWN:
         raise DeadweightError(wording("seccomp.runtime_unknown", name=name or "unknown", known=", ".join(KNOWN)))
-    here = engine.host.startswith("unix://") and not engine.info.desktop
+    here = engine.user is not None
     path = _path(name, info if here else {})
     if path is None:
         raise MissingError(wording("seccomp.runtime_missing", name=name))

@@ -1,0 +1,224 @@
+"""An engine as a desktop product or another machine has it: a real dockerd, of which its client gets no more than a socket.
+
+It has processes, mounts and a network of its own. Its client is a user without root, who reaches it through a Docker context and a
+relay, sees no process, control group or socket of this machine, and shares one folder with it. Published ports are passed on to
+loopback a moment after they are published; no route leads to a container's address.
+"""
+
+import asyncio
+import contextlib
+import functools
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.engine import api, netns, sidecars
+from deadweight.records.paths import user_cache
+from deadweight.toolchain import golang
+from tests.support import ROOT, relay
+from tests.support.caches import fresh_cache, linked
+from tests.support.invoking import SECONDS
+from tests.support.processes import engine_at
+from tests.support.trees import written
+
+USER = 61010
+CONTEXT = "limited"
+LOOK_SECONDS = 0.1
+NAME = "dw-limited-"
+"""Its folder, and its containers' parent among the control groups of this machine, are called so and by the test's process."""
+KEEPS = """
+keep() { mkdir -p "/mnt/$1" && mount --bind "$1" "/mnt/$1"; }
+put_back() { mkdir -p "$1" && mount --bind "/mnt/$1" "$1"; }
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /mnt
+"""
+ENGINE = f"""{KEEPS}
+keep "$1/home/shared" && keep "$1/engine"
+for place in /* /var/lib /var/tmp; do
+  case $place in /bin | /boot | /dev | /etc | /lib* | /mnt | /proc | /sbin | /sys | /usr | /var) continue ;; esac
+  test ! -d $place || mount -t tmpfs tmpfs $place
+done
+put_back "$1/home/shared" && put_back "$1/engine"
+mount -t proc proc /proc
+ip link set lo up
+echo "$2 $(($2 + 999))" >/proc/sys/net/ipv4/ip_local_port_range
+exec dockerd --config-file "$1/engine/none.json" --host "unix://$1/engine/docker.sock" --data-root /run/data \\
+  --exec-root /run/docker --pidfile /run/docker.pid --exec-opt native.cgroupdriver=cgroupfs \\
+  --cgroup-parent "$3" --bip 10.213.0.1/24 --log-level warn
+"""
+"""All that it keeps is in memory: nothing is left once its first process has ended, however that came."""
+CLIENT = f"""{KEEPS}
+folder=$1 user=$2 kept=$3
+shift 3
+for place in $kept; do keep $place; done
+for place in /root /run /sys/fs/cgroup "$folder/engine"; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
+for place in $kept; do put_back $place; done
+mount -t proc -o hidepid=2 proc /proc
+exec setpriv --reuid $user --regid $user --clear-groups --no-new-privs "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Limited:
+    """``shared`` is seen by the engine at the same path; ``home`` around it is not. ``host``: the engine for who is root."""
+
+    folder: Path
+    host: str
+    env: Mapping[str, str]
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def shared(self) -> Path:
+        return self.home / "shared"
+
+    def argv(self, *words: str | Path) -> list[str]:
+        """What runs a program as that user. It stays one process: signals reach the program."""
+        kept = {str(path) for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix)) if path.is_relative_to("/root")}
+        return [
+            *("unshare", "--mount", "sh", "-c", CLIENT, "sh", str(self.folder), str(USER), " ".join(sorted(kept))),
+            *map(str, words),
+        ]
+
+    def start(self, folder: Path, *words: str | Path) -> subprocess.Popen[str]:
+        """Start a program as that user; what it says on stderr follows its output."""
+        out, both = subprocess.PIPE, subprocess.STDOUT
+        return subprocess.Popen(
+            self.argv(*words), cwd=folder, env=self.env, stdin=out, stdout=out, stderr=both, text=True
+        )
+
+    def run(self, folder: Path, *words: str | Path, stdin: str = "", code: int = 0) -> str:
+        """Run a program to its end; gives what it said."""
+        return ended(self.start(folder, *words), stdin, code)
+
+    def owned(self, folder: Path) -> Path:
+        """Give the folders below to the user: files may be hard links to others'."""
+        for path, _, _ in os.walk(folder):
+            os.chown(path, USER, USER)
+        return folder
+
+    @property
+    def unforwarded(self) -> Path:
+        """While this file is there, published ports are not passed on."""
+        return self.folder / "engine" / "unforwarded"
+
+
+def ended(process: subprocess.Popen[str], stdin: str = "", code: int = 0) -> str:
+    """What a program said until its end. No traceback, and never the advice to become root, which helps nobody there."""
+    with process:
+        try:
+            output, _ = process.communicate(stdin, SECONDS)
+        finally:
+            process.kill()
+    assert process.returncode == code, f"exit code {process.returncode}, not {code}\n{output}"
+    assert not re.search("Traceback|(this|command) as root|sudo", output), output
+    return output
+
+
+@contextlib.contextmanager
+def limited_engine() -> Iterator[Limited]:
+    """All of it is gone afterwards; after a crash all but files, which the next one removes."""
+    sweep()
+    folder = Path(f"/var/tmp/{NAME}{os.getpid()}")  # where who is not root enters
+    written(folder, {"engine/none.json": "{}", "home/shared/none": "", "home/docker/none": ""})
+    ports = 10_000 + os.getpid() % 20 * 1000
+    host = f"unix://{folder}/engine/docker.sock"
+    # ended with us: the shell by the kernel, and with it the first process of all the others
+    start = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
+    start += ["sh", "-c", ENGINE, "sh", str(folder), str(ports), folder.name]
+    try:
+        with (
+            engine_at(host, start, folder / "engine" / "log"),
+            relay.serving(functools.partial(_passed_on, folder, host)),
+        ):
+            made = Limited(folder, host, _environment(folder))
+            (folder / "engine").chmod(0o700)
+            made.owned(made.home)
+            address = f"host=unix://{folder}/home/engine.sock"
+            made.run(made.home, "docker", "context", "create", CONTEXT, "--docker", address)
+            made.run(made.home, "docker", "context", "use", CONTEXT)
+            yield made
+    finally:
+        _remove(folder)
+
+
+def sweep() -> None:
+    """Remove what tests left that were killed: files, and empty control groups."""
+    for other in Path("/var/tmp").glob(f"{NAME}*"):
+        if not Path("/proc", other.name.removeprefix(NAME)).exists():
+            _remove(other)
+
+
+def _remove(folder: Path) -> None:
+    groups = Path("/sys/fs/cgroup")  # of version 2, or of each controller of version 1
+    for group in sorted([*groups.glob(f"{folder.name}/**/"), *groups.glob(f"*/{folder.name}/**/")], reverse=True):
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """With our programs, which would take a minute to compile, in a cache of the user's own."""
+    cache = fresh_cache(folder / "home" / "cache", programs=True)
+    (cache / "recorder").mkdir()
+    recorder = golang.built("amd64", sidecars.RECORDER)
+    linked(str(recorder), str(cache / recorder.parent.name / recorder.name))
+    tools = shutil.ignore_patterns(".*", "versions.json")
+    shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=linked, ignore=tools)
+    kept = {name: value for name, value in os.environ.items() if name.endswith(("_CA_BUNDLE", "_CERT_FILE"))}
+    names = {"HOME": "home", "DEADWEIGHT_CACHE_DIR": "home/cache", "DOCKER_CONFIG": "home/docker"}
+    return {
+        **kept, **{name: str(folder / place) for name, place in names.items()},
+        "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "LANG": "C.UTF-8",
+    }  # fmt: skip
+
+
+async def _passed_on(folder: Path, host: str) -> asyncio.Server:
+    """The engine's socket as the user reaches it; and its published ports."""
+    task = asyncio.get_running_loop().create_task(_ports(host, folder / "engine" / "unforwarded"))
+    task.add_done_callback(lambda done: done.cancelled() or done.result())
+    place = folder / "home" / "engine.sock"
+    server = await asyncio.start_unix_server(
+        lambda *ends: relay.joined(ends, lambda: asyncio.open_unix_connection(host.removeprefix("unix://"))), place
+    )
+    place.chmod(0o666)
+    return server
+
+
+async def _ports(host: str, closed: Path) -> None:
+    """Pass the published ports on, while their containers run."""
+    servers: dict[int, asyncio.Server] = {}
+    with socket.socket(socket.AF_UNIX) as there:
+        there.connect(host.removeprefix("unix://"))
+        pid = struct.unpack("3i", there.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    with Path(f"/proc/{pid}/ns/net").open("rb") as network:
+
+        def dial(port: int) -> socket.socket:
+            return netns.inside(network.fileno(), lambda: socket.create_connection(("127.0.0.1", port), 10))
+
+        async def behind(port: int) -> relay.Ends:
+            return await asyncio.open_connection(sock=await asyncio.to_thread(dial, port))
+
+        try:
+            while True:
+                listed = await asyncio.to_thread(api.listing, host, "/containers/json")
+                wanted = {port["PublicPort"] for one in listed for port in one["Ports"] if "PublicPort" in port}
+                wanted -= wanted if closed.exists() else set()
+                for port in wanted - servers.keys():
+                    servers[port] = await relay.listening(functools.partial(behind, port), port=port)
+                for port in servers.keys() - wanted:
+                    servers.pop(port).close()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            for server in servers.values():
+                server.close()
