@@ -262,6 +262,7 @@ def test_an_engine_whose_socket_is_mounted_into_our_container_is_asked_to_pass_i
     with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
         monkeypatch.setitem(vars(engine), "user", None)
         monkeypatch.setattr(http, "listens", lambda _port: False)
+        monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
         monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
         assert container.http(8080).way == "engine"
 
