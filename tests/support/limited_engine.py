@@ -56,10 +56,10 @@ exec dockerd --config-file "$1/engine/none.json" --host "unix://$1/engine/docker
 """
 """All that it keeps is in memory: nothing is left once its first process has ended, however that came."""
 CLIENT = f"""{KEEPS}
-folder=$1 user=$2 kept=$3
-shift 3
+folder=$1 user=$2 kept=$3 closed=$4
+shift 4
 for place in $kept; do keep $place; done
-for place in /root /run /sys/fs/cgroup "$folder/engine"; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
+for place in $closed /run /sys/fs/cgroup "$folder/engine"; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
 for place in $kept; do put_back $place; done
 mount -t proc -o hidepid=2 proc /proc
 exec setpriv --reuid $user --regid $user --clear-groups --no-new-privs "$@"
@@ -84,11 +84,12 @@ class Limited:
 
     def argv(self, *words: str | Path) -> list[str]:
         """What runs a program as that user. It stays one process: signals reach the program."""
-        kept = {str(path) for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix)) if path.is_relative_to("/root")}
-        return [
-            *("unshare", "--mount", "sh", "-c", CLIENT, "sh", str(self.folder), str(USER), " ".join(sorted(kept))),
-            *map(str, words),
-        ]
+        ours = {ROOT, Path(sys.prefix), Path(sys.base_prefix)}
+        closed = {Path("/root"), *(folder for path in ours for folder in _closed_above(path))}
+        kept = [path for path in ours if any(path.is_relative_to(folder) for folder in closed)]
+        lists = [" ".join(sorted(map(str, paths))) for paths in (kept, closed)]
+        start = ["unshare", "--mount", "sh", "-c", CLIENT, "sh", str(self.folder), str(USER), *lists]
+        return [*start, *map(str, words)]
 
     def start(self, folder: Path, *words: str | Path) -> subprocess.Popen[str]:
         """Start a program as that user; what it says on stderr follows its output."""
@@ -111,6 +112,11 @@ class Limited:
     def unforwarded(self) -> Path:
         """While this file is there, published ports are not passed on."""
         return self.folder / "engine" / "unforwarded"
+
+
+def _closed_above(path: Path) -> list[Path]:
+    """The outermost folder around it that only root may enter, if there is one."""
+    return [folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001][:1]
 
 
 def ended(process: subprocess.Popen[str], stdin: str = "", code: int = 0) -> str:
