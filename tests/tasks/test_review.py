@@ -96,6 +96,19 @@ def test_a_forks_job_writes_the_summary_instead(change, forge, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_did_not_come_up_before_is_not_compared_and_the_rest_is_told(change, forge, tmp_path):
+    (change / "Dockerfile").write_text(DOCKERFILE.replace('["/app"]', '["/none"]'))
+    git(change, "commit", "-qam", "three")
+    git(change, "update-ref", "refs/remotes/origin/main", "main")
+    (change / "Dockerfile").write_text(DOCKERFILE)
+    assert (
+        shell("deadweight review --since origin/main --post github", change, environment("github", forge.url, tmp_path))
+        == 0
+    )
+    assert "own: not compared: " in told(forge)
+
+
+@pytest.mark.slow
 def test_the_components_script_keeps_one_comment(change, forge, tmp_path):
     job = environment("gitlab", forge.url, tmp_path) | {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main"}
     _install, *script = COMPONENT["deadweight"]["script"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from invoke.context import Context
 
-from deadweight._errors import MissingError
+from deadweight._errors import DeadweightError, Interrupted
 from deadweight.tasks import lazy
 from deadweight.tasks._progress import build_variants, say
 from deadweight.tasks._task import task
@@ -54,7 +54,9 @@ def _behaviour(then: lazy.Workspace, now: lazy.Workspace, since: str) -> Iterato
         try:
             sides = then.subject(lazy.select_one(then.suite, variant.name)), now.subject(variant)
             seen = lazy.workload.compare(*sides, (f"{variant.name} at {since}", variant.name))
-        except MissingError as error:
+        except Interrupted:
+            raise
+        except DeadweightError as error:  # one of the two does not come up, or there is nothing to ask
             yield _folded(f"{variant.name}: not compared: {error.message}", ())
             continue
         head, *lines = lazy.workload.lines(seen)
