@@ -255,18 +255,6 @@ def test_the_way_of_who_is_not_root(engine, misbehaving_image, publish, closed, 
         assert container.http(8080).way == way
 
 
-def test_an_engine_whose_socket_is_mounted_into_our_container_is_asked_to_pass_it_on(
-    engine, misbehaving_image, monkeypatch
-):
-    """Its process is not among ours, and its loopback, on which the port is published, is another."""
-    with engine.start(misbehaving_image, RunOptions(publish=8080)) as container:
-        monkeypatch.setitem(vars(engine), "user", None)
-        monkeypatch.setattr(http, "listens", lambda _port: False)
-        monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-        monkeypatch.setattr(engine.tunnels, "sidecar_of", lambda _: None)
-        assert container.http(8080).way == "engine"
-
-
 # what is left behind
 
 KILLED = """

@@ -17,7 +17,7 @@ from deadweight_workload import Difference, compare, compared, lines
 from deadweight_workload.twin.answers import facts, steady
 from deadweight_workload.twin.causes import Looked, missing
 from deadweight_workload.twin.check import other_side
-from deadweight_workload.twin.compare import differing, unlike
+from deadweight_workload.twin.compare import content_differences, differing
 from deadweight_workload.twin.named import at_revision
 from tests.support import twins
 from tests.support.codes import raises
@@ -181,11 +181,11 @@ def test_listings_differ_by_more_than_what_each_build_changes():
     files = {"/app": "0755 0:0", "/root": "0755 0:0", "/usr": ""}
     one = Listing(files, frozenset({"sh"}), Runtime("Go", "1.27", "/app"), 1000)
     other = Listing({**files, "/usr": "0755 0:0"}, frozenset({"sh"}), Runtime("Go", "1.27", "/app"), 1090)
-    assert unlike(one, other)[0] == []
+    assert content_differences(one, other)[0] == []
     other = Listing({**files, "/root": "0700 0:0"}, frozenset({"id"}), Runtime("Go", "1.26", "/app"), 1200)
-    told, paths = unlike(one, other)
-    assert [it.field for it in told] == ["runtime", "programs of its own", "program", "files"]
-    assert ((told[1].a, told[1].b), paths["changed"]) == (("1: sh", "1: id"), ("/root",))
+    found, paths = content_differences(one, other)
+    assert [it.field for it in found] == ["runtime", "programs of its own", "program", "files"]
+    assert ((found[1].a, found[1].b), paths["changed"]) == (("1: sh", "1: id"), ("/root",))
 
 
 @pytest.mark.slow

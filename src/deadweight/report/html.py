@@ -94,13 +94,13 @@ EVIDENCE_BUDGET, CHECKS_BUDGET = 90_000, 30_000
 EVIDENCE_LETTERS, REASON_LETTERS = 400, 240
 
 
-def came_of(view: View) -> dict[str, str]:
+def attack_evidence(view: View) -> dict[str, str]:
     """By attack: what came of it, for which postures and variants, and below it the evidence."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {payload: {} for payload in view.payloads}
     for name, record in view.attacked:
         for posture in view.postures:
             for payload, cell in record.attacks.get(posture, {}).items():
-                words = f"{_came_of(cell)}\n{evidence_words(cell.evidence)}".strip().replace("\n", "\n    ")
+                words = f"{_outcome(cell)}\n{evidence_words(cell.evidence)}".strip().replace("\n", "\n    ")
                 found[payload].setdefault(words, {}).setdefault(posture, []).append(name)
     room, shown = EVIDENCE_BUDGET, dict[str, str]()
     for payload, cases in found.items():
@@ -118,7 +118,7 @@ def _where(seen: dict[str, list[str]], every: int) -> str:
     return "; ".join(f"{', '.join(some)}: {names}" for names, some in postures.items())
 
 
-def _came_of(cell: AttackRecord) -> str:
+def _outcome(cell: AttackRecord) -> str:
     return attacks.outcome_words(cell) + (f" ({cell.reason[:REASON_LETTERS]})" if cell.reason else "")
 
 
@@ -189,7 +189,7 @@ def render_html(report: Report, changed: Comparison | None = None) -> str:
         groups=view.groups[:GROUPS_SHOWN],
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
-        came_of=came_of(view),
+        attack_evidence=attack_evidence(view),
         policy=policy(css, script),
     )
     return "\n".join(line.rstrip() for line in plain(html).splitlines() if line.strip()) + "\n"

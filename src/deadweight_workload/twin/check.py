@@ -21,7 +21,15 @@ from deadweight.report.figures import plural
 from deadweight_workload.model import Ledger, Step, wording
 from deadweight_workload.twin import causes
 from deadweight_workload.twin.answers import Facts
-from deadweight_workload.twin.compare import CONTENTS, LOADED, Cause, Comparison, Difference, differing, unlike
+from deadweight_workload.twin.compare import (
+    CONTENTS,
+    LOADED,
+    Cause,
+    Comparison,
+    Difference,
+    content_differences,
+    differing,
+)
 from deadweight_workload.twin.sides import SIGNALS, Run, requests_of, run, signalled
 
 if TYPE_CHECKING:
@@ -56,7 +64,9 @@ def compare(
     found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
     paths: dict[str, tuple[str, ...]] = {}
     if probing and not any(one.request == "start" for one in found):
-        apart, paths = unlike(*(images.listing(side.archive(), side.state.cache / "image") for side in (a, b)))
+        apart, paths = content_differences(
+            *(images.listing(side.archive(), side.state.cache / "image") for side in (a, b))
+        )
         found += [*_signalled(a, b), *apart]
     left = [one for one in found if not one.accepted(allow)]
     differences, unwatched = tuple(left), ""

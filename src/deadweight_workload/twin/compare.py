@@ -156,7 +156,7 @@ SHOWN_PLACES, LIKE = 5, 1.1
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
 
 
-def unlike(a: Listing, b: Listing) -> tuple[list[Difference], dict[str, tuple[str, ...]]]:
+def content_differences(a: Listing, b: Listing) -> tuple[list[Difference], dict[str, tuple[str, ...]]]:
     """The differences, and the paths: ``gone``, ``new``, and those with another mode or owner (``changed``)."""
     both = a.files.keys() & b.files.keys()
     paths = {"gone": a.files.keys() - both, "new": b.files.keys() - both}
