@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import urllib.parse
 from collections import defaultdict
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 LEAST_NAME = 6
 """A shorter id may stand in a text by chance."""
 _EXPRESSION = re.compile(
-    r"\{?\$(?:response\.body#(?P<pointer>[^}]*)|response\.header\.(?P<header>[^}]+)|request\.path\.(?P<part>[^}]+))\}?"
+    r"\$(?:(?P<plain>method|statusCode)|(?P<side>request|response)\.(?:body#?(?P<pointer>.*)|(?P<place>header|query|path)\.(?P<name>.+)))"
 )
-"""OpenAPI 3.1, "Runtime Expressions": those of an answer, and of the path that it is for."""
+"""OpenAPI 3.1, "Runtime Expressions", without ``$url``."""
 
 
 def ids_of(container: Container) -> Ids:
@@ -88,18 +89,34 @@ def _last(path: str) -> str:
     return path.partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
-def _valued(expression: str, step: Step, request: Prepared, answer: Answer) -> str:
-    """What a runtime expression stands for; a constant stands for itself. Of a Location, the last part of its path."""
+def _valued(text: str, step: Step, request: Prepared, answer: Answer) -> str:
+    """What the value of a link stands for: an expression, a text with expressions in braces, or itself; empty if one has none."""
+    whole = f"{{{text}}}" if text.startswith("$") else text
+    values = {name: _value(name, step, request, answer) for name in re.findall(r"\{(\$[^}]*)\}", whole)}
+    return re.sub(r"\{(\$[^}]*)\}", lambda found: values[found[1]], whole) if all(values.values()) else ""
+
+
+def _value(expression: str, step: Step, request: Prepared, answer: Answer) -> str:
+    """What an expression stands for; of a Location, the last part of its path."""
     if not (parsed := _EXPRESSION.fullmatch(expression)):
-        return "" if "$" in expression else expression
-    if header := parsed["header"]:
-        value = answer.headers.get(header.lower(), "")
-        return _last(value) if header.lower() == "location" else value
-    if part := parsed["part"]:
-        template, path = step.operation.partition(" ")[2], request.path.partition("?")[0]
-        return dict(zip(template.split("/"), path.split("/"), strict=False)).get(f"{{{part}}}", "")
+        return ""
+    if parsed["plain"]:
+        return request.method if parsed["plain"] == "method" else str(answer.status)
+    path, _, query = request.path.partition("?")
+    if name := parsed["name"]:
+        template = step.operation.partition(" ")[2].split("/")
+        headers = answer.headers if parsed["side"] == "response" else request.headers
+        places: dict[str, dict[str, str]] = {
+            "header": {
+                key.lower(): _last(value) if key.lower() == "location" else value for key, value in headers.items()
+            },
+            "query": dict(urllib.parse.parse_qsl(query)),
+            "path": {part[1:-1]: value for part, value in zip(template, path.split("/"), strict=False)},
+        }
+        return places[parsed["place"]].get(name.lower() if parsed["place"] == "header" else name, "")
     with contextlib.suppress(ValueError):
-        value = pointed(answer.json(), parsed["pointer"])
+        body = answer.json() if parsed["side"] == "response" else json.loads(request.body or b"null")
+        value = pointed(body, parsed["pointer"])
         return str(value) if isinstance(value, str | int) else ""
     return ""
 

@@ -34,7 +34,7 @@ def complete(folder: Path) -> dict[str, Content]:
     """The files of the image that lacks nothing."""
     sources = ROOT / "tests" / "services" / "twin"
     subprocess.run(["gcc", "-O1", "-o", folder / "real", sources / "real" / "real.c"], check=True)
-    loaded_late = (f"{LIBRARIES}{name}" for name in ("libnss_compat.so.2", "libm.so.6"))
+    loaded_late = (f"{LIBRARIES}{name}" for name in ("libnss_compat.so.2", "libm.so.6", "libwebp.so.7"))
     return {
         **program(str(folder / "real"), "/opt/real"),
         **{path: Path(path).resolve() for path in loaded_late},
@@ -45,7 +45,6 @@ def complete(folder: Path) -> dict[str, Content]:
         "/usr/share/zoneinfo/Europe/Berlin": Path("/usr/share/zoneinfo/Europe/Berlin").read_bytes(),
         "/etc/ssl/certs/ca-certificates.crt": Path("/etc/ssl/certs/ca-certificates.crt").read_bytes(),
         "/etc/mime.types": b"text/x-plan plan\n",
-        "/usr/lib/codecs/webp.so": b"library",
         "/srv/templates/404.html": b"<html><h1>We looked everywhere</h1></html>",
         "/data/": "1001",
         "/tmp/": b"",

@@ -66,7 +66,9 @@ def test_what_made_nothing_names_nothing(method, body, status):
 @pytest.mark.parametrize(("value", "filled"), [
     ("$response.body#/order/0/key", "/by/k%207"), ("{$response.body#/order/0/key}", "/by/k%207"),
     ("$response.header.Location", "/by/9"), ("$response.header.x-id", "/by/h"), ("$request.path.shop", "/by/s1"),
-    ("fixed", "/by/fixed"), ("$request.body#/name", "/by/1"),
+    ("fixed", "/by/fixed"), ("$request.body#/name", "/by/tea"), ("$request.body#/size", "/by/1"),
+    ("$request.query.q", "/by/a"), ("$request.header.X-Shop", "/by/h2"), ("$method", "/by/PUT"), ("$statusCode", "/by/201"),
+    ("no-{$request.path.shop}-{$request.query.q}", "/by/no-s1-a"), ("no-{$request.query.p}", "/by/1"),
     ("$response.body#/order/1/key", "/by/1"), ("$response.body#/order", "/by/1"), ("$response.body#/~0/x", "/by/1"),
     ("$url", "/by/1"), ("$response.query.q.x", "/by/1"),
 ])  # fmt: skip
@@ -75,7 +77,7 @@ def test_a_link_says_which_value_of_an_answer_fills_a_parameter(value, filled):
     step = Step("x", "PUT /shops/{shop}", HttpRequest(), links=(link,))
     headers = {"location": "http://service/orders/9?x=1", "x-id": "h"}
     answer = Answer(201, headers, b'{"order": [{"key": "k 7"}]}', 0.0)
-    ids.hear(step, Prepared("PUT", "/shops/s1?q=a", {}, b'{"name": "tea"}'), answer)
+    ids.hear(step, Prepared("PUT", "/shops/s1?q=a", {"x-shop": "h2"}, b'{"name": "tea"}'), answer)
     later = Step("y", link.operation, HttpRequest(), source="openapi")
     assert ids.filled(later, Prepared("GET", "/by/1", {}, None)).path == filled
     assert ids.filled(later, Prepared("GET", "/by/1?key=2&z=", {}, None)).path.partition("?")[2] in {

@@ -75,14 +75,17 @@ class Filesystem:
         return self._merged.view.keys()
 
     def listed(self) -> Iterator[tuple[str, str]]:
-        """Every path with mode and owner (``0755 0:0``, ``link 0:0``); with an empty text a folder that no layer names."""
+        """Every path with mode and owner (``0755 0:0``, ``link 0:0``, ``broken link 0:0``); with an empty text a folder that no
+        layer names."""
         for path, value in self._merged.view.items():
             if value == IMPLIED:
                 yield shown(path), ""
                 continue
             layer, member = split(value)
             entries = self._indices[layer].entries
-            mode = "link" if entries.kinds[member] == columns.SYMLINK else f"{entries.modes[member]:04o}"
+            mode = f"{entries.modes[member]:04o}"
+            if entries.kinds[member] == columns.SYMLINK:
+                mode = "link" if self._merged.resolve(path) is not None else "broken link"
             yield shown(path), f"{mode} {entries.uids[member]}:{entries.gids[member]}"
 
     def installed(self) -> tuple[Package, ...]:

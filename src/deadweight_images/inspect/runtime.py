@@ -5,9 +5,10 @@ It is read from the program that the entry point leads to, in place and in piece
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deadweight_images.archive.archive import Archive, open_archive
@@ -56,13 +57,17 @@ def runtime(archive: Path, cache_dir: Path | None = None) -> Runtime:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What an image holds: ``files`` as ``Filesystem.listed``, ``programs`` are the names of what ``PATH`` leads to. The service's
-    own is of ``size_bytes``."""
+    own is of ``size_bytes`` and ``mode``. ``author`` and ``created`` (RFC 3339) are the config's."""
 
     files: Mapping[str, str]
     programs: frozenset[str]
     runtime: Runtime
     size_bytes: int = 0
+    mode: int = 0
     debug_info: bool = False
+    layers: int = 0
+    author: str = ""
+    created: str = ""
 
 
 def listing(archive: Path, cache_dir: Path | None = None) -> Listing:
@@ -76,10 +81,12 @@ def listing(archive: Path, cache_dir: Path | None = None) -> Listing:
         programs = frozenset(
             path.rpartition("/")[2] for path in on_path if (it := files.file(path)) and it.mode & 0o111
         )
+        author = str(json.loads(opened.image.raw_config).get("author") or "")
+        seen = Listing(listed, programs, runtime, 0, 0, False, len(indices), author, config.created)
         if (program := started(config, files)) is None:
-            return Listing(listed, programs, runtime)
+            return seen
         debug_info = _DEBUG_INFO in b"".join(files.pieces(program.file))
-        return Listing(listed, programs, runtime, program.file.size_bytes, debug_info)
+        return replace(seen, size_bytes=program.file.size_bytes, mode=program.file.mode, debug_info=debug_info)
 
 
 def _index(archive: Archive, layer: Layer, cache: Cache, indexer: Indexer) -> LayerIndex:

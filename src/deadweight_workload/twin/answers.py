@@ -23,6 +23,7 @@ Facts = dict[tuple[str, str], str]
 UNTOLD = frozenset({"date", "content-length", "transfer-encoding", "keep-alive", "set-cookie"})
 """Headers that say nothing more: the body, its end and the cookies are compared."""
 MOST_LEAVES = 2000
+_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\/")
 MOST_BYTES = 64 * 2**20
 
 
@@ -37,6 +38,12 @@ def facts(answer: Answer, now: float) -> dict[str, str]:
         seen[f"cookie {name.strip()}"] = steady(value, now)
     body, kind = _unpacked(answer), answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     return seen | {name: steady(value, now) for name, value in _body(body, kind)}
+
+
+def escapes(answer: Answer) -> str:
+    """Which characters a JSON body writes as escapes (``\\u00e4``), as no reader of JSON can tell; empty for another body."""
+    body, kind = _unpacked(answer), answer.headers.get("content-type", "")
+    return " ".join(sorted(set(_ESCAPE.findall(body.decode("utf-8", "replace"))))) or "none" if "json" in kind else ""
 
 
 def shape(answer: Answer) -> str:
@@ -126,8 +133,8 @@ def picture(body: bytes) -> str:
         return "PNG {}x{}".format(*struct.unpack(">II", body[16:24]))
     if body[:6] in (b"GIF87a", b"GIF89a") and len(body) >= 10:
         return "GIF {}x{}".format(*struct.unpack("<HH", body[6:10]))
-    if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
-        return "WebP"
+    if body.startswith(b"RIFF") and body[8:12] == b"WEBP" and len(body) >= 30:
+        return "WebP {}x{}".format(*_webp(body))
     if body.startswith(b"\xff\xd8\xff"):
         at = 2
         while at + 9 < len(body) and body[at] == 0xFF:  # segments up to a start of frame (ITU T.81, table B.1)
@@ -137,6 +144,17 @@ def picture(body: bytes) -> str:
             at += 2 + int.from_bytes(body[at + 2 : at + 4], "big")
         return "JPEG"
     return ""
+
+
+def _webp(body: bytes) -> tuple[int, int]:
+    """Width and height (RFC 9649, 2.7): of the whole canvas, of a lossless picture, or of a lossy one."""
+    if body[12:16] == b"VP8X":
+        return 1 + int.from_bytes(body[24:27], "little"), 1 + int.from_bytes(body[27:30], "little")
+    if body[12:16] == b"VP8L":
+        bits = int.from_bytes(body[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack("<HH", body[26:30])
+    return width & 0x3FFF, height & 0x3FFF
 
 
 _ZONE = r"(?P<zone> ?(?:Z|GMT|UTC|[A-Z]{3,4}|[+-]\d\d:?\d\d))?"

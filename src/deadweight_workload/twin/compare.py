@@ -153,6 +153,7 @@ _NUMBER = re.compile(r"-?[\d.]+(e-?\d+)?")
 
 SHOWN_PLACES, LIKE = 5, 1.1
 """Programs of sizes that are alike but for a tenth are one program, built twice."""
+EPOCH = "1970-01-01"
 _LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
 
 
@@ -162,14 +163,22 @@ def content_differences(a: Listing, b: Listing) -> tuple[list[Difference], dict[
     paths = {"gone": a.files.keys() - both, "new": b.files.keys() - both}
     paths["changed"] = {path for path in both if a.files[path] and b.files[path] and a.files[path] != b.files[path]}
     ours, theirs = ({PurePosixPath(path).name for path in side.files if _LIBRARY.search(path)} for side in (a, b))
+    broken = [{path for path, held in side.files.items() if held.startswith("broken")} for side in (a, b)]
     pairs = {
         "runtime": [f"{one.runtime.name} {one.runtime.version}".strip() for one in (a, b)],
         "programs of its own": [_names(a.programs - b.programs), _names(b.programs - a.programs)],
         "libraries of its own": [_names(ours - theirs), _names(theirs - ours)],
+        "broken links of its own": [_names(broken[0] - broken[1]), _names(broken[1] - broken[0])],
     }
-    sizes = sorted((a.size_bytes, b.size_bytes))
-    if a.debug_info != b.debug_info or sizes[1] > sizes[0] * LIKE:
-        pairs["program"] = [_program(a), _program(b)]
+    sizes, programs = sorted((a.size_bytes, b.size_bytes)), [_program(a), _program(b)]
+    if programs[0] != programs[1] and ((a.debug_info, a.mode) != (b.debug_info, b.mode) or sizes[1] > sizes[0] * LIKE):
+        pairs["program"] = programs
+    epochs = [EPOCH if one.created.startswith(EPOCH) else wording("twin.build_time") for one in (a, b)]
+    pairs |= {
+        "layers": [str(a.layers), str(b.layers)],
+        "author": [one.author or "none" for one in (a, b)],
+        "created": epochs,
+    }
     if changed := sorted(set[str]().union(*paths.values())):
         folders = Counter("/".join(path.split("/")[: min(3, path.count("/"))]) or "/" for path in changed)
         places = [f"{folder} {count}" for folder, count in folders.most_common(SHOWN_PLACES)]
@@ -182,7 +191,7 @@ def content_differences(a: Listing, b: Listing) -> tuple[list[Difference], dict[
 
 def _program(one: Listing) -> str:
     size = images.format_bytes(one.size_bytes)
-    return f"{one.runtime.path or 'none'}, {size}{', with debug information' if one.debug_info else ''}"
+    return f"{one.runtime.path or 'none'}, {size}, {one.mode:04o}{', with debug information' if one.debug_info else ''}"
 
 
 def _names(names: Collection[str]) -> str:

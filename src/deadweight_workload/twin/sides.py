@@ -17,13 +17,14 @@ from deadweight._errors import DeadweightError
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart, Ended, stop_if_cancelled
 from deadweight.engine.http import MAX_BODY_BYTES, Answer
+from deadweight.engine.options import hardened_for
 from deadweight_workload import api, sources
 from deadweight_workload.ids import ids_of
 from deadweight_workload.model import Prepared, Step, Workload
 from deadweight_workload.sources import LAST, workload_of
 from deadweight_workload.twin import answers
 from deadweight_workload.twin.answers import Facts
-from deadweight_workload.twin.compare import ENDED, LOADED
+from deadweight_workload.twin.compare import CONTENTS, ENDED, LOADED
 from deadweight_workload.twin.probes import Probe, Speaks, probes
 from deadweight_workload.twin.process import held_by, seen_by
 
@@ -36,7 +37,7 @@ AT_ONCE = 8
 SLOW_SECONDS, GRACE_SECONDS, PROMPT_SECONDS, CONTINUE_SECONDS, SIGNAL_SECONDS = 1.0, 0.3, 2.0, 1.0, 5.0
 SIGNALS = ("SIGINT", "SIGHUP")
 """Sent beside SIGTERM."""
-MOST_PATHS = 50
+MOST_PATHS, USAGE_LINES = 50, 200
 NO_ANSWER = (OSError, http.client.HTTPException, Ended)
 _FAULTS = re.compile(r"(?i)\b(error|exception|fatal|panic|traceback|fail(ed|ure)?|critical|denied|cannot|no such)\b")
 _CHANGING = re.compile(r"\x1b\[[\d;]*m|0x[0-9a-f]+|\b[0-9a-f-]*\d[0-9a-f-]{7,}\b|\d+")
@@ -157,6 +158,8 @@ def _asked(subject: Subject, container: Container, steps: Sequence[Step], seen: 
         try:
             answer = answered(subject, container, step)
             seen.alone[step.name] = answers.shape(answer)
+            if written := answers.escapes(answer):
+                seen.facts[CONTENTS, f"escapes in the answer to {step.name}"] = written
             fields = {name: ids.hidden(value) for name, value in answers.facts(answer, time.time()).items()}
         except NO_ANSWER as error:
             fields = {"status": f"no answer ({type(error).__name__})"}
@@ -223,8 +226,8 @@ def _ended(subject: Subject, container: Container, step: Step, seen: Run) -> Fac
 
 
 def signalled(subject: Subject) -> Facts:
-    """How it ends on each of ``SIGNALS``, each sent to a container of its own."""
-    facts = Facts()
+    """How it ends on each of ``SIGNALS``, each sent to a container of its own, and what it prints when started with ``-h``."""
+    facts = _usage(subject)
     for name in SIGNALS:
         own = replace(subject, service=None).service  # type: ignore[arg-type]
         with contextlib.suppress(CannotStart), contextlib.closing(own):
@@ -235,6 +238,16 @@ def signalled(subject: Subject) -> Facts:
                     state = container.wait_ended(SIGNAL_SECONDS)
                     facts[name, "exit code"] = "none" if state.running else str(state.exit_code)
     return facts
+
+
+def _usage(subject: Subject) -> Facts:
+    """What tells how to start it, and is no behaviour of the service; nothing where it starts all the same."""
+    options = hardened_for(subject.variant, subject.engine().images.need(image := subject.engine_image()).user)
+    with contextlib.suppress(CannotStart), subject.engine().start(image, options.but(args=("-h",))) as container:
+        if not container.wait_ended(SIGNAL_SECONDS).running:
+            lines = (answers.steady(line, time.time()) for line in container.last_output(USAGE_LINES))
+            return {(CONTENTS, "usage text"): "\n".join(lines)}
+    return {}
 
 
 def _terminate(container: Container) -> float:
