@@ -50,6 +50,8 @@ def _aims(steps: Iterable[Step], ask: Callable[[Step], Answer | None]) -> dict[s
             continue
         if answer.headers.get("accept-ranges") == "bytes":
             aims.setdefault("ranges", step)
+        if "json" in answer.headers.get("content-type", ""):
+            aims.setdefault("json", step)
         if len(answer.body) > largest:
             aims["largest"], largest = step, len(answer.body)
     return aims

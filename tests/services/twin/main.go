@@ -108,6 +108,7 @@ func routes() {
 			answer(w, r, 500, map[string]any{"error": string(picture)})
 			return
 		}
+		count.Add(1)
 		w.Header().Set("Content-Type", "image/webp")
 		w.Write(picture)
 	})
