@@ -1,10 +1,11 @@
-"""Turn answers that two containers gave alike into what is expected of others.
+"""Turn answers that several containers gave alike into what is expected of others.
 
 What differs between builds or containers that answer alike (versions, times, host names) is left out.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
@@ -66,22 +67,24 @@ _DIFFERS = object()
 GRPC_STATUS = "grpc-status"
 
 
-def alike(first: Answer, second: Answer) -> HttpExpect:
-    """What both answers, of the same status, have in common."""
-    headers = {"Content-Type": kind} if (kind := media_type(first)) and kind == media_type(second) else {}
-    if (grpc := first.headers.get(GRPC_STATUS)) is not None and grpc == second.headers.get(GRPC_STATUS):
+def alike(first: Answer, *others: Answer) -> HttpExpect:
+    """What all these answers, of the same status, have in common."""
+    every = (first, *others)
+    headers = {"Content-Type": kind} if (kind := media_type(first)) and {kind} == set(map(media_type, every)) else {}
+    if (grpc := first.headers.get(GRPC_STATUS)) is not None and {grpc} == {it.headers.get(GRPC_STATUS) for it in every}:
         headers[GRPC_STATUS] = grpc
     expected: dict[str, Any] = {"status": first.status, "headers": headers}
-    if is_json(first) and is_json(second):
+    if all(map(is_json, every)):
         try:
-            common = _common(stable_part(first.json()), stable_part(second.json()))
+            common = functools.reduce(_common, (stable_part(it.json()) for it in every))
         except ValueError:
             common = _DIFFERS
         if common is not _DIFFERS and common is not None:
             return HttpExpect(**expected, json=common)
-    if first.body == second.body and len(text := first.text().strip()) <= MOST_TEXT and text.isprintable() and text:
+    text = first.text().strip()
+    if {first.body} == {it.body for it in every} and len(text) <= MOST_TEXT and text.isprintable() and text:
         expected["body_contains"] = text
-    elif first.text().strip() and second.text().strip() and GRPC_STATUS not in headers:
+    elif all(it.text().strip() for it in every) and GRPC_STATUS not in headers:
         expected["body_matches"] = "."
     return HttpExpect(**expected)
 

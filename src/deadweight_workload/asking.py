@@ -41,18 +41,19 @@ class _Given(Service):
         raise ServiceDown(self.obituary() or "the service is gone")
 
 
-def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:
-    """Send everything under ``checks.api`` to this container; the first answer that is not as expected, or nothing."""
+def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> tuple[str, str]:
+    """Send everything under ``checks.api`` to this container; the name of the first request whose answer is not as expected, and
+    what is wrong with it. Empty where all are."""
     asked = replace(subject, service=_Given(subject, container))
     for item in subject.variant.checks.api:
         try:
             result = run_item(asked, item)
         except ServiceDown as down:
-            return f"{item.name}: {down.message}"
+            return item.name, f"{item.name}: {down.message}"
         if result.status != "pass":
-            return f"{item.name}: {result.reason}"
+            return item.name, f"{item.name}: {result.reason}"
         mark(item.name)
-    return ""
+    return "", ""
 
 
 class _Under(Service):

@@ -10,8 +10,8 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.service import BRIDGE
 from deadweight.engine.options import RunOptions, hardened_for
 from deadweight_workload.api import prepare
-from deadweight_workload.asking import CROWD, passing
-from deadweight_workload.model import Workload, asking
+from deadweight_workload.asking import CROWD, Answers, passing
+from deadweight_workload.model import Step, Workload, asking
 from deadweight_workload.settle import settled
 from deadweight_workload.sources import suite_steps, workload_of
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PURPOSE = "workload"
 REFERENCE_TIMES = 3
 AGAIN = ", again"
+SETTLING = 2
+"""So many containers settle what is asked, and one more what is asked without what is held out."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
@@ -28,13 +30,15 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 @dataclass(frozen=True)
 class Judge:
     """``workload`` is all that works in the suite's own posture, ``at_once`` names its requests that also do eight at a time.
-    ``hosts`` is where what the service needs is, on each network."""
+    ``hosts`` is where what the service needs is, on each network. ``steady``: so many containers in that posture came up and
+    answered all that the suite asks."""
 
     subject: Subject
     workload: Workload
     at_once: tuple[str, ...] = ()
     hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _line: None
+    steady: int = 0
 
     @classmethod
     def begun(
@@ -47,20 +51,21 @@ class Judge:
             with subject.service.dependencies(BRIDGE) as outside:
                 return cls.begun(subject, say, {BRIDGE: outside})
         options = hardened_for(subject.variant, image.user).but(hosts=hosts[BRIDGE])
-        work = _collected(subject, options)
-        answers = passing(asking(subject, work.steps), options)
+        work, steady = _collected(subject, options)
+        again = frozenset() if subject.variant.run.needs else _repeatable(subject, options, work)
+        names = [step.name for step in work.steps if step.request.method in SAFE or step.name in again]
+        answers, everything = _at_once(subject, work.steps, options, names)
         if any(
             step.source == "suite" and step.name not in answers.names for step in work.learn
         ):  # no posture to start from: nothing can be held out, or sent at once
             return cls(subject, replace(work, held_out=()), hosts=hosts, say=say)
         work = replace(work, steps=tuple(step for step in work.steps if step.name in answers.names))
-        again = frozenset() if subject.variant.run.needs else _repeatable(subject, options, work)
-        names = [step.name for step in work.steps if step.request.method in SAFE or step.name in again]
-        everything = _at_once(asking(subject, work.steps), options, names)
         learned = {step.name for step in work.learn}
-        alone = _at_once(asking(subject, work.learn), options, [name for name in everything if name in learned])
+        alone = everything
+        if work.judged:
+            _, alone = _at_once(subject, work.learn, options, [name for name in everything if name in learned])
         at_once = (*alone, *(name for name in everything if name not in learned))
-        return cls(subject, work, at_once, hosts, say)
+        return cls(subject, work, at_once, hosts, say, steady + 1)
 
     @property
     def learn_at_once(self) -> tuple[str, ...]:
@@ -91,11 +96,12 @@ class Judge:
         return tuple(dict.fromkeys(step.operation for step in self.workload.judge if step.name in names))
 
 
-def _collected(subject: Subject, options: RunOptions) -> Workload:
-    """All requests that are known of the service, as it runs in the suite's own posture; the suite's alone where it does not."""
+def _collected(subject: Subject, options: RunOptions) -> tuple[Workload, int]:
+    """All requests that are known of the service, as it runs in the suite's own posture, and how many containers answered alike;
+    the suite's requests alone where it does not run in it."""
     variant = subject.variant
     if variant.health.kind == "exit":
-        return Workload(())
+        return Workload(()), 0
     try:
         with subject.engine().start(
             subject.engine_image(), options, purpose=PURPOSE, variant=variant.name
@@ -104,12 +110,12 @@ def _collected(subject: Subject, options: RunOptions) -> Workload:
                 work = settled(subject, options, workload_of(subject, container))
                 own = {item.name for item in variant.checks.api}
                 if own <= {step.name for step in work.steps}:
-                    return work
+                    return work, SETTLING + bool(work.judged)
     except Interrupted:
         raise
     except DeadweightError:
         pass
-    return Workload(suite_steps(variant), held_out=variant.checks.holdout)
+    return Workload(suite_steps(variant), held_out=variant.checks.holdout), 0
 
 
 def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozenset[str]:
@@ -120,9 +126,13 @@ def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozen
     return frozenset(step.name for step, again in pairs if {step.name, again.name} <= names)
 
 
-def _at_once(subject: Subject, options: RunOptions, names: Sequence[str]) -> tuple[str, ...]:
-    """Which of these requests can be sent eight at a time, beside one another: what one of them makes or takes away, others may
-    miss, so those that fail are left out until none does. Twice as many are sent here: what only just works would waver."""
-    while names and (crowded := passing(subject, options, names, REFERENCE_TIMES, 2 * CROWD).crowded):
-        names = [name for name in names if name not in crowded]
-    return tuple(names)
+def _at_once(
+    subject: Subject, steps: Sequence[Step], options: RunOptions, names: Sequence[str]
+) -> tuple[Answers, tuple[str, ...]]:
+    """What came of these steps, and which of ``names`` can be sent eight at a time, beside one another: what one of them makes or
+    takes away, others may miss, so those that fail are left out until none does. Twice as many are sent here: what only just works
+    would waver."""
+    first = answers = passing(asking(subject, steps), options, names, REFERENCE_TIMES, 2 * CROWD)
+    while answers.crowded and (names := [name for name in names if name not in answers.crowded]):
+        answers = passing(asking(subject, steps), options, names, REFERENCE_TIMES, 2 * CROWD)
+    return first, tuple(names)

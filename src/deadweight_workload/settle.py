@@ -66,18 +66,21 @@ def settled(subject: Subject, options: RunOptions, workload: Workload) -> Worklo
     first = _outcomes(subject, options, workload.steps)
     workload = _without(workload, left_out, {step.name: first[step.name].why_not(step) for step in workload.steps})
     last = _outcomes(subject, options, workload.steps)
+    runs = [first, last]
     workload = _without(workload, left_out, _strayed(workload, first, last))
     while workload.judged and workload.learn:
         alone = _outcomes(subject, options, workload.learn)
         strayed = _strayed(replace(workload, steps=workload.learn), first, alone)
         if not strayed:
-            last |= alone
+            runs.append(alone)
             break
         more = {step.operation for step in workload.learn if step.name in strayed}
         workload = replace(workload, held_out=tuple(sorted(workload.judged | more)))
     workload = workload if workload.learn else replace(workload, held_out=())
     steps = [
-        step if step.expect else replace(step, expect=answers.alike(first[step.name].answer, last[step.name].answer))
+        step
+        if step.expect
+        else replace(step, expect=answers.alike(*(run[step.name].answer for run in runs if step.name in run)))
         for step in workload.steps
     ]
     notes = (*workload.notes, *_notes(left_out, sorted(workload.judged - judged)))

@@ -1,10 +1,12 @@
 """A service that fails some of its starts proves nothing: how often a search notices, counted over thousands of pretended ones."""
 
+import itertools
 import random
 import signal
 import threading
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,13 +16,17 @@ from deadweight._errors import CheckFailed, Interrupted
 from deadweight.checks.runner import in_worker
 from deadweight.engine.images import _words
 from deadweight.engine.options import RunOptions
+from deadweight.suite.checks import HttpRequest
 from deadweight.suite.model import Health, Variant
 from deadweight_attacks.harden import health_command, search, trial
 from deadweight_attacks.harden.trial import NOTHING, Trial
 from deadweight_workload.judge import Judge
-from deadweight_workload.model import Workload
+from deadweight_workload.model import Step, Workload
+from tests.support.codes import raises
 
 SEARCHES = 500
+REFERENCES = 4
+"""Containers in the suite's own posture, before the search."""
 NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
 
 
@@ -28,7 +34,6 @@ NEEDED_BYTES, NEEDED_PIDS = 16 * 2**20, 8
 def subject(monkeypatch):
     """A variant whose engine starts nothing."""
     monkeypatch.setattr(health_command, "find_command", lambda *_: ())
-    monkeypatch.setattr(Judge, "begun", lambda subject, say, hosts: Judge(subject, Workload(()), (), hosts, say))
     monkeypatch.setattr(search, "asking", lambda subject, _steps: subject)
     monkeypatch.setattr(search, "unenforced", lambda _engine: ())
     monkeypatch.setattr(search, "trial_network", lambda *_: nullcontext("net"))
@@ -39,13 +44,17 @@ def subject(monkeypatch):
     service = SimpleNamespace(dependencies=lambda _network, _up=None: nullcontext({}))
     return SimpleNamespace(
         variant=Variant(name="v", builder="ko"), engine=lambda: engine, engine_image=lambda: "image", service=service,
-        suite=SimpleNamespace(name="s"),
+        suite=SimpleNamespace(name="s", root=Path()),
     )  # fmt: skip
 
 
 def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tuple[str, int]:
     """What it came to (empty: something was found), and how many trials that took."""
     chance, trials = random.Random(seed), []
+    steady = REFERENCES if all(chance.random() >= fails for _ in range(REFERENCES)) else 0
+    monkeypatch.setattr(
+        Judge, "begun", lambda _subject, say, hosts: Judge(subject, Workload(()), (), hosts, say, steady)
+    )
 
     def attempt(_subject, options, _exits, **_more):
         trials.append(options)
@@ -71,10 +80,37 @@ def test_a_service_that_fails_three_starts_of_ten_is_told_so(subject, monkeypatc
     assert codes.count("harden.wavers") > 0.96 * SEARCHES
 
 
-@pytest.mark.parametrize(("root", "most"), [(False, 15), (True, 19)])
+@pytest.mark.parametrize(("root", "most"), [(False, 12), (True, 16)])
 def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most):
     code, trials = searched(subject, monkeypatch, 0.0, 1, root=root)
     assert (code, trials) == ("", most)
+
+
+@pytest.mark.parametrize("source", ["openapi", "suite"])
+@pytest.mark.parametrize("problems", [["", "metrics: 29"], ["metrics: 29", "", "metrics: 29"]])
+def test_a_request_of_no_suite_that_is_not_answered_alike_is_left_out(subject, monkeypatch, source, problems):
+    """One of the suite's is not: nothing can be proven then."""
+    step, ways = Step("metrics", "GET /metrics", HttpRequest(path="/metrics"), source=source), itertools.cycle(problems)
+    api = [step.check()]
+
+    def asking(subject, steps):
+        api[:] = [one.check() for one in steps]
+        return subject
+
+    def attempt(_subject, _options, _exits, **_more):
+        problem = next(ways) if api else ""
+        return Trial(problem, "1:1", request=problem and "metrics")
+
+    subject.variant = subject.variant.model_copy(update={"checks": SimpleNamespace(api=api)})
+    monkeypatch.setattr(search, "asking", asking)
+    monkeypatch.setattr(search, "attempt", attempt)
+    monkeypatch.setattr(Judge, "begun", lambda _subject, say, hosts: Judge(subject, Workload((step,)), (), hosts, say))
+    if source == "suite":
+        with raises(CheckFailed, "harden.wavers"):
+            search._tightest(subject, lambda _line: None)
+    else:
+        result, work = search._tightest(subject, lambda _line: None)
+        assert (work.steps, result.options.read_only) == ((), True)
 
 
 @pytest.mark.usefixtures("cancelling")

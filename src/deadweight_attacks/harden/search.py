@@ -49,7 +49,7 @@ from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
 from deadweight_workload.asking import CROWD
 from deadweight_workload.judge import Judge
-from deadweight_workload.model import asking
+from deadweight_workload.model import StepCheck, asking
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -132,7 +132,7 @@ def circumstances(subject: Subject) -> str:
 # Trials of one search, and what is believed of them: a service may fail one start of many, or the machine does.
 RUNS = 3
 """So many trials with the same settings agree before it is believed that a wall makes one fail."""
-ENOUGH, AFTER_A_HITCH = 15, 22
+ENOUGH, AFTER_A_HITCH = 16, 22
 """So many trials pass before anything is believed, and so many after a hitch: where a service fails 30 % of its starts, fewer than
 2 % of searches find something (``tests/attacks/test_wavering.py`` counts). Most of these trials are made anyway."""
 AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
@@ -147,7 +147,8 @@ TOLD = 200
 class Tries:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
     the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
-    the trials that passed since then, ``failed`` the settings that failed last. ``at_once``: the requests also sent at once."""
+    the trials that passed since then, ``failed`` the settings that failed last, ``worked`` all that passed. ``at_once``: the
+    requests also sent at once. ``unsteady``: requests of no suite that are answered now so and now so; they are sent no more."""
 
     subject: Subject
     say: Say
@@ -162,10 +163,14 @@ class Tries:
     passed: int = 0
     failed: RunOptions | None = None
     at_once: tuple[str, ...] = ()
+    worked: list[RunOptions] = field(default_factory=list)
+    unsteady: list[str] = field(default_factory=list)
 
     def passes(self, what: str, options: RunOptions) -> bool:
         started = time.monotonic()
         self.note(what, self._attempt(options), options)
+        while self.last.request in self.unsteady:
+            self.note(f"{what}{AGAIN}", self._attempt(options), options)
         self.seconds = time.monotonic() - started
         return not self.last.problem
 
@@ -177,6 +182,12 @@ class Tries:
 
     def note(self, what: str, trial: Trial, options: RunOptions | None = None) -> None:
         hitch = not trial.problem and options is not None and options == self.failed
+        if hitch and self._leave_out(self.last.request):
+            hitch = False
+        elif trial.problem and options in self.worked:
+            self._leave_out(trial.request)
+        elif options is not None and not trial.problem:
+            self.worked.append(options)
         self.failed = options if trial.problem else None
         self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
         self.last = trial
@@ -184,6 +195,17 @@ class Tries:
         self.say(f"{self.subject.variant.name}: {what}: {trial.problem[:TOLD] if trial.problem else 'works'}")
         if not trial.problem:
             self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
+
+    def _leave_out(self, name: str) -> bool:
+        """Send a request no more that failed with settings that also work; False for one of the suite's, and for none."""
+        steps = [item.step for item in self.subject.variant.checks.api if isinstance(item, StepCheck)]
+        if not any(step.name == name and step.source != "suite" for step in steps):
+            return False
+        self.unsteady.append(name)
+        self.subject = asking(self.subject, [step for step in steps if step.name != name])
+        self.at_once = tuple(other for other in self.at_once if other != name)
+        self.say(f"{self.subject.variant.name}: {wording('harden.unsteady', request=name)}")
+        return True
 
     def spares(self, what: str, options: RunOptions) -> bool:
         """Whether it works without something. One failure may be the machine's: tried a second time, two searches agree."""
@@ -214,6 +236,7 @@ class Tries:
         wavered, failed = self.wavered, [trial for trial in trials if trial.problem]
         for trial in (*(trial for trial in trials if not trial.problem), *failed):
             self.note(f"{what}{AGAIN}", trial, options)
+        failed = [trial for trial in failed if trial.request not in self.unsteady]
         if failed and wavered:
             raise self._wavers(missing - len(failed), missing)
         if failed:
@@ -257,13 +280,20 @@ def _tightest(subject: Subject, say: Say) -> tuple[Hardened, Workload]:
         usual = hardened_for(variant, image.user)
         judge = Judge.begun(subject, say, {network: inside, OUTGOING: outside})
         work = judge.workload
-        search = Tries(asking(subject, work.learn), say, hosts=judge.hosts, at_once=judge.learn_at_once)
+        search = Tries(
+            asking(subject, work.learn), say, hosts=judge.hosts, at_once=judge.learn_at_once, passed=judge.steady
+        )
         options = _walls(search, usual, image.user, network)
+        if search.unsteady:  # which may have been in the way
+            search.exits = CLEAN_EXITS
+            options = _walls(search, usual, image.user, network)
         # By number, as it is printed: what starts as root may have become somebody else since.
         options = options if is_root(options.user or "") else options.but(user=search.user)
         options = engine.owned(subject.engine_image(), options)
         options, headroom = _limited(search, options, unheld, judge.largest_bytes)
         search.believed("all together", options)
+        work = replace(work, steps=tuple(step for step in work.steps if step.name not in search.unsteady))
+        judge = replace(judge, workload=work, at_once=tuple(it for it in judge.at_once if it not in search.unsteady))
         options, broken = loosened(judge, options, usual)
         again = options.but(hosts=search.hosts[options.network])
         asked = health_command.find_command(subject, again)
@@ -296,7 +326,7 @@ def _walls(search: Tries, usual: RunOptions, image_user: str, network: str) -> R
 
 def _at_once(search: Tries, tight: RunOptions) -> tuple[RunOptions, bool]:
     """Whether the service passes with all walls at once; without the suite's seccomp profile, where that alone is in the way."""
-    if search.passes(STRICTEST, tight):
+    if search.passes(STRICTEST, tight) or (search.last.request and search.passes(f"{STRICTEST}{AGAIN}", tight)):
         return tight, True
     without = tight.but(seccomp="default")
     if not refused_calls.is_file(tight.seccomp) or not search.passes(f"{STRICTEST}, seccomp=default", without):

@@ -91,14 +91,15 @@ OUTGOING = "bridge"
 
 @dataclass(frozen=True)
 class Trial:
-    """``problem`` empty: everything passed. ``user`` is the uid:gid that it really ran as, ``written`` where it wrote to,
-    ``seconds`` how long it took to come up."""
+    """``problem`` empty: everything passed; ``request`` names the one that failed, if one did. ``user`` is the uid:gid that it
+    really ran as, ``written`` where it wrote to, ``seconds`` how long it took to come up."""
 
     problem: str
     user: str = ""
     written: WrittenFolders = NOTHING
     exit_code: int = 0
     seconds: float = 0.0
+    request: str = ""
 
     @property
     def code(self) -> str:
@@ -144,7 +145,9 @@ def attempt(
             return Trial(with_last_lines(readiness.reason, container), written=written_folders(container))
         healthy_at, user = time.monotonic(), user_of(container)
         mark(START)
-        problem = _slow(subject, readiness.seconds) or ask(subject, container, mark)
+        problem, request = _slow(subject, readiness.seconds), ""
+        if not problem:
+            request, problem = ask(subject, container, mark)
         if at_once and not problem:
             failed = ask_at_once(subject, container, at_once)
             problem = next((f"asked {CROWD} at once: {name}: {why}" for name, why in failed.items()), "")
@@ -153,7 +156,7 @@ def attempt(
         problem = problem or _watched(container, watched - (time.monotonic() - healthy_at))
         mark(IDLE)
         if problem:
-            return Trial(problem, user, written_folders(container))
+            return Trial(problem, user, written_folders(container), request=request)
         stopped = container.stop(_patience(variant))
         mark(END)
         problem = _unclean(variant, stopped, exits)

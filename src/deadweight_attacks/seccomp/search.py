@@ -40,6 +40,8 @@ OFTEN = 200
 """A call that was made so often is known to be: the next recording is not told of it, and slows the service less."""
 MOST_JUDGED = 12
 """So many calls may held-out requests need beyond what was learned, in a round."""
+LEAST_SECONDS, PATIENCE = 5.0, 4.0
+"""A trial with fewer calls waits so long for the service to come up, and so many times what that took while it was recorded."""
 INTERNET = {2, 10}
 """Sockets of IPv4 and IPv6: either leads to the same places, and the next request may take the other."""
 
@@ -70,6 +72,7 @@ class _Search:
     exits: Collection[int] | None = None
     options: RunOptions = field(default_factory=RunOptions)
     judge: Judge | None = None
+    slowest: float = 0.0
 
     def run(self, floor: Floor | None) -> tuple[Seccomp, Floor, tuple[Broken, ...]]:
         runtime = runtime_of(self.subject.engine())
@@ -144,6 +147,7 @@ class _Search:
             often = recording.often(OFTEN) - known
             problem, calls = trial.problem[:160] or "no problem", len(recording.calls | known)
             self._say(wording("seccomp.recording", number=number, calls=calls, problem=problem))
+            self.slowest = max(self.slowest, trial.seconds)
             if not trial.problem:
                 passed.append(_with(recording, known))
             elif not often or passed:
@@ -197,10 +201,12 @@ class _Search:
                 _stop_if_cancelled()
                 return judge.passing(self._under(file, current.allowing(more))) & failed
 
-            candidates, whole = (*calls, *families), False
-            more: tuple[str, ...] = ()
-            if passing(candidates) == failed:
-                more, whole = find_missing(candidates, lambda some: passing(some) == failed, MOST_JUDGED)
+            more, whole = tuple[str, ...](), False
+            recorded = [name for name in calls if name in current.left_out]  # by learned requests, which do without
+            for candidates in filter(None, (recorded, [*calls, *families])):
+                if passing(candidates) == failed:
+                    more, whole = find_missing(candidates, lambda some: passing(some) == failed, MOST_JUDGED)
+                    break
             if not whole or len(broken) > MOST_JUDGED:
                 names = ", ".join(judge.operations(failed))
                 raise DeadweightError(wording("seccomp.all_calls_fail", variant=self._name, problem=names))
@@ -238,7 +244,8 @@ class _Search:
         self.trials += 1
         profile.write(file, document(allowed, families, architecture))
         more: dict[str, Any] = {"at_once": self.result.at_once} if whole else {"watch_seconds": 0.0}
-        self.last = attempt(self.subject, self.options.but(seccomp=str(file)), self.exits, **more)
+        subject = self.subject if whole else _within(self.subject, max(LEAST_SECONDS, self.slowest * PATIENCE))
+        self.last = attempt(subject, self.options.but(seccomp=str(file)), self.exits, **more)
         self._say(wording("seccomp.trial", calls=len(set(allowed)), result=self.last.problem[:120] or "works"))
         return self.last.problem
 
@@ -283,6 +290,14 @@ def _patient(subject: Subject) -> Subject:
     )
     longer = health.model_copy(update={"within_seconds": health.within_seconds * 2})
     return replace(subject, variant=subject.variant.model_copy(update={"health": longer, "checks": checks}))
+
+
+def _within(subject: Subject, seconds: float) -> Subject:
+    """The same with no more time to come up than this: one that hangs for want of a call is not waited for as long as its suite
+    says."""
+    health = subject.variant.health
+    shorter = health.model_copy(update={"within_seconds": min(health.within_seconds, seconds)})
+    return replace(subject, variant=subject.variant.model_copy(update={"health": shorter}))
 
 
 def _stop_if_cancelled() -> None:
