@@ -63,7 +63,7 @@ class Judge:
         learned = {step.name for step in work.learn}
         alone = everything
         if work.judged:
-            _, alone = _at_once(subject, work.learn, options, [name for name in everything if name in learned])
+            _, alone = _at_once(subject, work.learn, options, [name for name in everything if name in learned], 1)
         at_once = (*alone, *(name for name in everything if name not in learned))
         return cls(subject, work, at_once, hosts, say, steady + 1)
 
@@ -119,20 +119,23 @@ def _collected(subject: Subject, options: RunOptions) -> tuple[Workload, int]:
 
 
 def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozenset[str]:
-    """The requests that are answered as expected twice in a row: what makes or takes away something is not, and whether it is when
-    eight are sent at once is chance."""
-    pairs = [(step, replace(step, name=f"{step.name}{AGAIN}")) for step in work.steps]
-    names = passing(asking(subject, [step for pair in pairs for step in pair]), options).names
-    return frozenset(step.name for step, again in pairs if {step.name, again.name} <= names)
+    """The requests that may change something and are answered as expected twice in a row: what makes or takes away something is
+    not, and whether it is when eight are sent at once is chance."""
+    again = {
+        step.name: replace(step, name=f"{step.name}{AGAIN}") for step in work.steps if step.request.method not in SAFE
+    }
+    every = [it for step in work.steps for it in (step, again.get(step.name)) if it]
+    names = passing(asking(subject, every), options).names
+    return frozenset(name for name, second in again.items() if {name, second.name} <= names)
 
 
 def _at_once(
-    subject: Subject, steps: Sequence[Step], options: RunOptions, names: Sequence[str]
+    subject: Subject, steps: Sequence[Step], options: RunOptions, names: Sequence[str], times: int = REFERENCE_TIMES
 ) -> tuple[Answers, tuple[str, ...]]:
     """What came of these steps, and which of ``names`` can be sent eight at a time, beside one another: what one of them makes or
     takes away, others may miss, so those that fail are left out until none does. Twice as many are sent here: what only just works
-    would waver."""
-    first = answers = passing(asking(subject, steps), options, names, REFERENCE_TIMES, 2 * CROWD)
+    would waver, and ``times`` as many in all."""
+    first = answers = passing(asking(subject, steps), options, names, times, 2 * CROWD)
     while answers.crowded and (names := [name for name in names if name not in answers.crowded]):
-        answers = passing(asking(subject, steps), options, names, REFERENCE_TIMES, 2 * CROWD)
+        answers = passing(asking(subject, steps), options, names, times, 2 * CROWD)
     return first, tuple(names)
