@@ -153,19 +153,17 @@ def run(
 
 
 @contextlib.contextmanager
-def piped(
-    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float | None = None
-) -> Iterator[IO[bytes]]:
+def piped(argv: Sequence[str | Path]) -> Iterator[IO[bytes]]:
     """A program's stdout, to be read while it runs. Who leaves before its end ends it.
 
     Raises as ``run`` does; that the program failed only once its output was read to the end.
     """
     words = tuple(str(word) for word in argv)
     started = time.monotonic()
-    process = _start(argv, cwd=None, env=env, stdin=None, merged=False)
+    process = _start(argv, cwd=None, env=None, stdin=None, merged=False)
     sink = Sink(words, None, None, ())
     assert process.stdout is not None
-    with _watched(process, sink, timeout):
+    with _watched(process, sink, None):
         errors = threading.Thread(target=_listen, args=(process.stderr, sink), daemon=True)
         errors.start()
         yield process.stdout
@@ -175,7 +173,7 @@ def piped(
         process.wait()
         errors.join()
     done = Completed(words, process.returncode, time.monotonic() - started, "", "")
-    _raise_if_failed(done, sink, timeout, env, None, check=whole)
+    _raise_if_failed(done, sink, None, None, None, check=whole)
 
 
 def _raise_if_failed(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         render as harden_text,
     )
     from deadweight_attacks.harden.write.model import Request as HardenRequest
+    from deadweight_attacks.helper import SOURCE as HELPER_SOURCE
     from deadweight_attacks.host import sweep_host_folders
     from deadweight_attacks.load import check_gates
     from deadweight_attacks.network import unfence

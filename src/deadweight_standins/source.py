@@ -196,9 +196,11 @@ class LocalSource:
     def layout(self, reference: str) -> Path:
         """See the protocol."""
         from deadweight.sources.remote import pulled_layout
+        from deadweight.toolchain.registry import Remote
 
         registry, digest = self._registry(), reference.rpartition("@")[2]
-        return registry.layout(digest) if registry.blob(digest).is_file() else pulled_layout(reference)
+        here = registry.blob(digest).is_file()
+        return registry.layout(digest) if here else pulled_layout(Remote(reference, insecure=True), digest)
 
     def _stand_in(self, reference: str) -> StandIn:
         """The stand-in for a reference; with ``rebase`` that of the nearest where it has none. Raises NoBase."""

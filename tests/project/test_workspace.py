@@ -6,8 +6,11 @@ from unittest.mock import Mock
 import pytest
 
 from deadweight._errors import ConfigError
+from deadweight.project.needs import ENGINE, known_bases, preflight, to_make, tools_of, without_engine
 from deadweight.project.workspace import Workspace
 from deadweight.sources import remote
+from deadweight.toolchain import catalogue
+from tests.support.caches import fresh_cache
 from tests.support.small_project import put_built, write_suite
 
 SUITE = """\
@@ -48,9 +51,25 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
 
 
 @pytest.mark.tools
+def test_dockerfiles_at_a_registry_need_nothing_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_SOURCE", "registry")
+    monkeypatch.setattr("deadweight.project.needs.daemon.find_running", lambda: None)
+    monkeypatch.setattr("deadweight.builders.dockerfile.buildkit.running_podman", lambda: None)
+    (tmp_path / "Dockerfile").write_text("FROM alpine:3.18\nUSER 65534\n")
+    workspace = Workspace(
+        write_suite(tmp_path, "name: s\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n"), print
+    )
+    variants = workspace.suite.variants
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "empty"))
+    assert tools_of(workspace, variants) == ("docker-cli", ENGINE, "go")  # for our programs, which containers need
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(fresh_cache(tmp_path / "cache", programs=True)))
+    assert tools_of(workspace, variants) == ("docker-cli", ENGINE)
+    assert "go" not in {catalogue.program(name).kind for name in ("docker-cli", "go")}
+
+
+@pytest.mark.tools
 def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
     from deadweight.builders.ko import KoBuilder
-    from deadweight.project.needs import known_bases, preflight, to_make, tools_of, without_engine
 
     (tmp_path / "go.mod").write_text("module example.invalid/lazy\n")
     names = [f"v{number}" for number in range(5)]

@@ -122,8 +122,8 @@ RESOLVED = {
 }
 PROXIED = {
     "ko": ("cgr.dev:443",),
-    "insecure-layer-sample": ("index.docker.io:443",),
-    "all-in-one": ("index.docker.io:443", "registry-1.docker.io:443"),
+    "insecure-layer-sample": ("registry-1.docker.io:443",),
+    "all-in-one": ("registry-1.docker.io:443",),
     "jib-distroless": ("gcr.io:443", "repo.maven.apache.org:443"),
     "apko": ("packages.wolfi.dev:443",),
     "apko-alpine": ("dl-cdn.alpinelinux.org:443",),

@@ -97,7 +97,7 @@ def test_an_untrusted_certificate_is_one_clear_error_for_all_bases(ask):
 
     assert got["exit"] == 3
     for reference in BASES:
-        assert wording("sources.untrusted", image=reference, host=parse(reference).host) in got["error"]
+        assert wording("registry.untrusted", image=reference, host=parse(reference).host) in got["error"]
     assert "packages.wolfi.dev" in got["error"]
     assert "ca_bundle" in got["error"]
 
@@ -107,11 +107,11 @@ STATIC, PLACE = "gcr.io/distroless/static-debian12:nonroot", f"{MIRROR}/everythi
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "reference", "env", "code", "fields"), [
-    ("registry", f"{ABSENT}/a/b:3", {}, "sources.no_answer", {"host": ABSENT}),
-    ("registry", f"{DEAF}/a/b:3", {"TEST_CHECK_SECONDS": "3"}, "sources.late_answer", {"host": DEAF, "seconds": 3}),
-    ("mirror", STATIC, {"DEADWEIGHT_MIRROR": PLACE}, "sources.no_image", {"host": MIRROR}),
-    ("registry", "cgr.dev/chainguard/busybox:no-such-tag", {}, "sources.no_image", {"host": "cgr.dev"}),
-    ("registry", "cgr.dev/chainguard/busybox:latst", {}, "sources.no_image", {"host": "cgr.dev"}),
+    ("registry", f"{ABSENT}/a/b:3", {}, "registry.no_answer", {"host": ABSENT}),
+    ("registry", f"{DEAF}/a/b:3", {"TEST_CHECK_SECONDS": "3"}, "registry.late_answer", {"host": DEAF, "seconds": 3}),
+    ("mirror", STATIC, {"DEADWEIGHT_MIRROR": PLACE}, "registry.no_image", {"host": MIRROR}),
+    ("registry", "cgr.dev/chainguard/busybox:no-such-tag", {}, "registry.no_image", {"host": "cgr.dev"}),
+    ("registry", "cgr.dev/chainguard/busybox:latst", {}, "registry.no_image", {"host": "cgr.dev"}),
 ], ids=["down", "deaf", "not in the mirror", "of no tag that is near", "of one that is near"])  # fmt: skip
 def test_a_registry_without_the_base_is_one_clear_error(ask, source, reference, env, code, fields):
     """It names this base alone."""
@@ -139,7 +139,7 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
     got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{find('crane').path.parent}:{path}")
 
     if how in ("none", "wrong"):
-        assert wording("sources.denied", image=f"{LOCKED}/chainguard/busybox:latest", host=LOCKED) in got["error"]
+        assert wording("registry.denied", image=f"{LOCKED}/chainguard/busybox:latest", host=LOCKED) in got["error"]
         assert LOCKED in got["error"].partition("hint: ")[2]
     else:
         assert world.digest == got["bases"][f"{LOCKED}/chainguard/busybox:latest"][1]

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -23,8 +24,9 @@ from filelock import FileLock
 from deadweight import _run, _sudo as sudo
 from deadweight.records.paths import State
 from deadweight.sources import settings
-from deadweight.toolchain import crane, system
+from deadweight.toolchain import system
 from deadweight.toolchain.find import find
+from deadweight.toolchain.registry import Remote
 from deadweight_images.archive.pack import from_tree
 from deadweight_standins import debian, java, machine, source as source_module
 from deadweight_standins.apt_releases import repository_of
@@ -410,7 +412,7 @@ def _files(source: LocalSource, reference: str):
     """Every member of every layer of a stand-in with its content, read through the registry."""
     base = source.base(reference).resolved
     address, _, rest = base.partition("/")
-    for layer in crane.manifest(base)["layers"]:
+    for layer in json.loads(Remote(base).manifest())["layers"]:
         url = f"http://{address}/v2/{rest.partition('@')[0]}/blobs/{layer['digest']}"
         with urllib.request.urlopen(url) as blob, tarfile.open(fileobj=blob, mode="r|gz") as tar:
             for member in tar:

@@ -177,8 +177,7 @@ def oci_members(made: Made, *, platform: str | None = None, name: str | None = N
     manifest = json.dumps({"schemaVersion": 2, **document}).encode()
     entry = descriptor(manifest, OCI_MANIFEST)
     if platform:
-        system, architecture = platform.split("/")
-        entry["platform"] = {"os": system, "architecture": architecture}
+        entry["platform"] = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
     if name:
         entry["annotations"] = {"org.opencontainers.image.ref.name": name}
     return {**blobs(manifest, made.config, *made.stored), "index.json": index([entry]), "oci-layout": b"{}"}

@@ -16,8 +16,9 @@ import pytest
 import zstandard
 
 from deadweight._errors import wording
-from deadweight.toolchain.crane import platforms, push
+from deadweight.toolchain.crane import push
 from deadweight.toolchain.find import find
+from deadweight.toolchain.registry import Remote
 from deadweight_images.errors import wording as of_images
 from tests.checks.test_layers import CONFIG, PLAIN as CLEAN, TOKEN
 from tests.support import image_samples as samples
@@ -228,7 +229,7 @@ def test_one_of_several_platforms(project, local_registry, place):
     archive: str | Path = written(project / "layout", members)
     if place == "registry":
         push(archive, f"{local_registry}/both:1")
-        assert platforms(f"{local_registry}/both:1") == ("linux/amd64", "linux/arm64")
+        assert Remote(f"{local_registry}/both:1").platforms() == ("linux/amd64", "linux/arm64")
         archive = f"oci://{local_registry}/both:1"
     for platform, code in (("linux/amd64", 0), ("linux/arm64", 1), ("linux/arm64/v8", 1)):  # v8 is the same platform
         layers(project, "--archive", archive, "--platform", platform, code=code)
@@ -315,7 +316,8 @@ def held(request, project, leaky) -> Iterator[tuple[str, str, str, dict[str, str
     if request.param == "oci://":
         host = request.getfixturevalue("local_registry")
         push(leaky, f"{host}/leaky:1")
-        yield f"oci://{host}/leaky:1", f"oci://{host}/nothing:1", "NAME_UNKNOWN", {}
+        message = wording("registry.no_image", image=f"{host}/nothing:1", host=host)
+        yield f"oci://{host}/leaky:1", f"oci://{host}/nothing:1", message, {}
         return
     name, engine = reference("leaky"), request.getfixturevalue("engine")
     engine.images.load(samples.saved(project, ROOT, ADDS, REMOVES, history=HISTORY, name="tagged.tar", tag=name))

@@ -15,14 +15,16 @@ from deadweight.engine import foreground, labels
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
-from deadweight.records.paths import State
+from deadweight.records.paths import State, user_cache
 from deadweight.records.store import load, save
 from deadweight.report.compare import compare
 from deadweight.report.history import load_report
 from deadweight.report.markdown import comparison_markdown
 from deadweight.suite.model import Suite
+from deadweight.toolchain import catalogue
 from deadweight.toolchain.find import find
-from tests.support.codes import codes
+from deadweight.toolchain.registry import RegistryError, Remote
+from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
 from tests.support.invoking import Terminal, invoke, start
 from tests.support.small_images import docker_archive, forget_image, in_engine, program, reference
@@ -199,8 +201,22 @@ def test_push_pushes_all_or_nothing(project, misbehaving_archive, local_registry
     done = task(project, "push", "--to", f"{local_registry}/team/half", "--insecure", code=3)
     message = wording("project.image_missing", variant="other")
     assert done.stderr == f"error: {message}\n  hint: {message.hint}\n"
-    with pytest.raises(subprocess.CalledProcessError):
+    with raises(RegistryError, "registry.no_image"):
         tags(f"{local_registry}/team/half")
+
+
+@pytest.mark.slow
+def test_push_gets_the_program_that_it_pushes_with(project, misbehaving_archive, local_registry, tmp_path):
+    """On a machine that has Go alone, and here the packages that it compiled before."""
+    put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "go").symlink_to(user_cache() / "go")
+    environment = {"DEADWEIGHT_CACHE_DIR": str(cache), "PATH": f"{find('go').path.parent}:/usr/bin:/bin"}
+    words = ("push", "--variant", "good", "--to", f"{local_registry}/team/got")
+    assert [task(project, *words, **environment).returncode for _ in range(2)] == [0, 0]
+    assert (cache / "tools" / catalogue.program("crane").folder_name).is_dir()
+    assert tags(f"{local_registry}/team/got") == ["latest"]
 
 
 def test_a_ci_without_a_step_summary_gets_it_in_the_json(project, misbehaving_archive):
@@ -211,8 +227,7 @@ def test_a_ci_without_a_step_summary_gets_it_in_the_json(project, misbehaving_ar
 
 
 def tags(repository: str) -> list[str]:
-    command = [str(find("crane").path), "ls", "--insecure", repository]
-    return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    return sorted(Remote(repository).tags())
 
 
 STANDING = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=True)

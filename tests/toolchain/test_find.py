@@ -1,5 +1,6 @@
 """Finding tools: what is on PATH, what is ours, and why something will not do."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from deadweight._errors import DeadweightError, MissingError, UsageError, wordin
 from deadweight.engine import sidecars
 from deadweight.toolchain import catalogue, crane, golang, tool_cache
 from deadweight.toolchain.find import cached_lookups, find, inspect_tool, number
+from deadweight.toolchain.registry import Remote
 from deadweight_attacks import helper
 from deadweight_images.archive.archive import open_archive
 from tests.support import image_samples as samples
@@ -238,7 +240,7 @@ def test_of_both_layouts_the_manifest_stays_if_it_is_packed(tmp_path, local_regi
         looked_at = opened.image
     digest = crane.push(archive, f"{local_registry}/push/{compression}:1")
     assert (digest == looked_at.manifest_digest) is kept
-    pushed = crane.manifest(f"{local_registry}/push/{compression}@{digest}")
+    pushed = json.loads(Remote(f"{local_registry}/push/{compression}@{digest}").manifest())
     assert pushed["config"]["digest"] == looked_at.config_digest
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError, wording
+from deadweight._packages import attacks
 from deadweight.builders.protocol import Needs
-from deadweight.engine import daemon
+from deadweight.engine import daemon, sidecars
 from deadweight.project.workspace import Workspace
 from deadweight.sources.protocol import APK, NoBase
 from deadweight.suite.model import Variant
+from deadweight.toolchain import golang
 from deadweight.toolchain.find import find
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ ENGINE = "engine"
 """A need that is no program: a container engine that answers, or that we can start."""
 
 TEST_TOOLS = (
-    "actionlint", "apparmor_parser", "buildah", "chromium", "docker-compose", "fish", "git", "ip", "java", "mvn",
+    "actionlint", "apparmor_parser", "buildah", "chromium", "crane", "docker-compose", "fish", "git", "ip", "java", "mvn",
     "openssl", "podman", "quadlet", "zsh",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
@@ -49,11 +52,13 @@ def tools_of(
     needs = workspace.needs(variants)
     wanted = [tool for need in needs for tool in need.tools]
     wanted += workspace.source.tools(bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
-    wanted.append("crane")  # push, publish and layers speak to registries through it
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
     if any(variant.runnable for variant in variants):
-        wanted.append(ENGINE)
+        own = (sidecars.SOURCE, attacks.HELPER_SOURCE)  # compiled when containers first need them
+        machine = golang.ARCHITECTURES.get(platform.machine(), "")
+        there = all(golang.program_file(machine, source).exists() for source in own)
+        wanted += (ENGINE, *(() if there else ("go",)))
     wanted += (*(TEST_TOOLS if tests else ()), *(BENCH_TOOLS if bench else ()))
     if any(need.engine for need in needs):
         with contextlib.suppress(DeadweightError):  # told where the engine itself is looked at

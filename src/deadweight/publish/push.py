@@ -23,6 +23,7 @@ from deadweight.report.markdown import comparison_markdown, render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report
 from deadweight.report.table import ladders, size_of
 from deadweight.toolchain import crane
+from deadweight.toolchain.registry import RegistryError, Remote, descriptor
 
 
 def destination(repository: str, variant: str, *, several: bool) -> str:
@@ -67,8 +68,8 @@ class Attached:
 
 
 def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> tuple[Attached, ...]:
-    """Attach SBOMs to ``image`` (REPOSITORY@sha256:…). Raises CommandError where the registry refuses, DeadweightError."""
-    subject = crane.described(image, insecure=insecure)
+    """Attach SBOMs to ``image`` (REPOSITORY@sha256:…). Raises CommandError, RegistryError, DeadweightError."""
+    subject = descriptor(Remote(image, insecure=insecure).manifest())
     repository, _, digest = split(image)
     if subject["digest"] != digest:
         raise DeadweightError(wording("publish.other_image", image=image, digest=subject["digest"]))
@@ -84,8 +85,9 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
 def _listed_by(fallback: str, digest: str, insecure: bool) -> Literal["referrers", "tag"]:
     """The fallback list is there, and names the artifact, only where the registry lacks the API."""
     try:
-        listed = crane.manifest(fallback, insecure=insecure).get("manifests") or []
-    except CommandError:
+        remote = Remote(fallback, insecure=insecure)
+        listed = remote.parsed(remote.manifest()).get("manifests") or []
+    except RegistryError:
         return "referrers"
     return "tag" if any(manifest.get("digest") == digest for manifest in listed) else "referrers"
 
@@ -96,6 +98,8 @@ def _listed_by(fallback: str, digest: str, insecure: bool) -> Literal["referrers
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
+MOST_BYTES = 256 << 20
+"""Of a file of a report."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,11 @@ def _push_files(reference: str, kind: str, files: Sequence[ArtifactFile], insecu
 
 def _pulled(reference: str, name: str) -> str | None:
     """The text of the file of that name in an artifact, None where there is none."""
-    layers: Sequence[Any] = crane.manifest(reference).get("layers") or ()
+    remote = Remote(reference, seconds=120)
+    layers: Sequence[Any] = remote.parsed(remote.manifest()).get("layers") or ()
     for layer in layers:
         if isinstance(layer, dict) and (layer.get("annotations") or {}).get(TITLE) == name:
-            return crane.text_blob(reference, str(layer.get("digest")))
+            return remote.content(str(layer.get("digest")), most=MOST_BYTES).decode(errors="replace")
     return None
 
 
@@ -296,7 +301,7 @@ def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
     """The history of the report that this reference names now; none where it names nothing that can be read."""
     try:
         return reports.parse(_pulled(reference, reports.HISTORY_FILE) or "", report.suite)
-    except CommandError:
+    except RegistryError:
         return ()
 
 

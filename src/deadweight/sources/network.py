@@ -14,16 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from deadweight._errors import ConfigError, wording
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.settings import BUNDLE_VARIABLES
-
-if TYPE_CHECKING:
-    import urllib.request
 
 SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
@@ -78,6 +75,8 @@ def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: flo
     import urllib.error
     import urllib.request
 
+    from deadweight.toolchain.registry import proxies
+
     request = urllib.request.Request(url, method=method, headers={"User-Agent": "deadweight"})  # noqa: S310 - http and https only
     login = _login(url)
     if login:
@@ -86,7 +85,9 @@ def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: flo
         context = ssl.create_default_context()
         if ca is not None:
             context.load_verify_locations(cafile=ca)
-        opener = urllib.request.build_opener(_proxies(url, variables), urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler(proxies(url, variables)), urllib.request.HTTPSHandler(context=context)
+        )
         with opener.open(request, timeout=timeout) as answer:
             return Answer(answer.status)
     except urllib.error.HTTPError as error:
@@ -153,18 +154,6 @@ def _netrc(host: str | None) -> tuple[str, str] | None:
     except (OSError, netrc.NetrcParseError):
         return None
     return (login[0], login[2] or "") if login else None
-
-
-def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHandler:
-    import urllib.request
-
-    words = {name.upper(): value for name, value in variables.items()}
-    host = urlsplit(url).hostname or ""
-    direct = {"no": words.get("NO_PROXY", "").replace("*.", ".")}
-    bypassed = urllib.request.proxy_bypass_environment(host, direct)  # type: ignore[attr-defined]
-    names = () if bypassed or host in ("localhost", "127.0.0.1", "::1") else ("http", "https")
-    proxies = {name: words.get(f"{name.upper()}_PROXY", "") for name in names}
-    return urllib.request.ProxyHandler({name: value for name, value in proxies.items() if value})
 
 
 # Configure Java's network access: a trust store made from a PEM bundle, Maven settings made from the proxies.

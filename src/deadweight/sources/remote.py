@@ -1,7 +1,6 @@
 """Choose a run's source, and resolve bases and APK repositories from public registries or a mirror: same code, other names.
 
-All problems of reach, trust and credentials surface in ``prepare``, before the first build step, for all bases at once. Digests
-come from crane, which reads Docker's own configuration and credential helpers.
+All problems of reach, trust and credentials surface in ``prepare``, before the first build step, for all bases at once.
 """
 
 from __future__ import annotations
@@ -9,17 +8,15 @@ from __future__ import annotations
 import difflib
 import os
 import platform
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deadweight import _run
-from deadweight._errors import CommandError, ConfigError, DeadweightError, wording
+from deadweight._errors import ConfigError, DeadweightError, wording
 from deadweight._packages import images
 from deadweight.records import store
 from deadweight.records.built_image import Base
@@ -30,7 +27,9 @@ from deadweight.sources.adapt import flavour_of
 from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source
 from deadweight.sources.settings import DECIDED, Mirror, Settings, SourceName, decided, load, mirror_at, source_name
 from deadweight.suite.model import Suite
-from deadweight.toolchain.find import find
+
+if TYPE_CHECKING:
+    from deadweight.toolchain.registry import Remote
 
 # The public registries and APK repositories, and the same through a mirror.
 REPOSITORIES: Mapping[ApkFlavour, tuple[str, ...]] = {
@@ -61,6 +60,7 @@ def front_door(host: str) -> str:
 
 CHECK_SECONDS = 30.0
 TAGS_SECONDS = 10.0
+PULL_SECONDS = 60.0
 INDEX_SECONDS = 10.0
 
 
@@ -86,12 +86,12 @@ class RemoteSource(Source):
             raise ConfigError(wording("sources.no_mirror"), file="sources", key="mirror")
         self._repositories = REPOSITORIES if self._mirror is None else self._mirror.apk
         self._keys = KEYS if self._mirror is None else dict.fromkeys(self._mirror.apk, self._mirror.apk_keys)
-        self._insecure = ["--insecure"] if self._mirror is not None and self._mirror.insecure else []
+        self._insecure = self._mirror is not None and self._mirror.insecure
         self._bases: dict[str, Base] = {}
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
-        """See the protocol."""
-        return ("crane",) if references else ()
+        """See the protocol: nothing is run."""
+        return ()
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Raises NoBase that lists every problem, each with what to do about it.
@@ -101,7 +101,6 @@ class RemoteSource(Source):
         wanted = tuple(name for name in dict.fromkeys(references) if name not in self._bases)
         problems: list[NoBase] = []
         if wanted:
-            find("crane")
             say(f"looking up {len(wanted)} base image{'s' if len(wanted) > 1 else ''} ({self.name})")
         with ThreadPoolExecutor(max_workers=16) as pool:
             looked_up = {reference: pool.submit(self._look_up, reference) for reference in wanted}
@@ -145,7 +144,7 @@ class RemoteSource(Source):
 
     def layout(self, reference: str) -> Path:
         """See the protocol."""
-        return pulled_layout(reference)
+        return pulled_layout(self._remote(reference, PULL_SECONDS), reference.rpartition("@")[2])
 
     def environment(self) -> BuildEnvironment:
         """See the protocol."""
@@ -159,34 +158,34 @@ class RemoteSource(Source):
         return Base(reference, f"{parse(name).name}@{digest}" if digest else name, digest, stand_in=False)
 
     def _look_up(self, reference: str) -> Base:
+        from deadweight.toolchain.registry import RegistryError
+
         name = mirrored(self._mirror, reference)
+        shown = reference if reference == name else f"{reference} (as {name})"
         try:
-            digest = self._crane("digest", "--platform", images.machine_platform(), name, timeout=CHECK_SECONDS).strip()
-        except CommandError as error:
-            failure = explained(error, reference, name)
-            near = self._near_tags(name) if failure.absent else ()
-            if near:
-                text = wording("sources.nearest_tags", problem=failure.message, tags=", ".join(near))
-                failure = NoBase((reference, text), hint=failure.hint, absent=True)
-            raise failure from error
-        if not digest.startswith("sha256:"):
-            raise DeadweightError(wording("sources.no_digest", image=name, answer=digest[:80]))
+            digest = self._remote(name, CHECK_SECONDS, shown).digest(images.machine_platform())
+        except RegistryError as error:
+            text = error.message
+            if error.absent and (near := self._near_tags(name)):
+                text = wording("sources.nearest_tags", problem=text, tags=", ".join(near))
+            raise NoBase((reference, text), hint=error.hint, absent=error.absent) from error
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:
         """The tags of the same repository that are most like the one that is not there; none where it does not tell them."""
-        parsed = parse(name)
         try:
-            tags = self._crane("ls", f"{parsed.host}/{parsed.repository}", timeout=TAGS_SECONDS).split()
-        except CommandError:
+            tags = self._remote(name, TAGS_SECONDS).tags()
+        except DeadweightError:
             return ()
-        return tuple(difflib.get_close_matches(parsed.tag or "", tags, 3, 0.4))
+        return tuple(difflib.get_close_matches(parse(name).tag or "", tags, 3, 0.4))
 
-    def _crane(self, *words: str, timeout: float) -> str:
+    def _remote(self, name: str, seconds: float, shown: str = "") -> Remote:
+        from deadweight.toolchain.registry import Remote
+
         environment = self.environment()
         bundle = {"SSL_CERT_FILE": str(environment.ca_bundle)} if environment.ca_bundle else {}
-        argv: list[str | Path] = [find("crane").path, *self._insecure, *words]
-        return _run.run(argv, env={**environment.variables, **bundle}, timeout=timeout).output
+        reach = {**environment.variables, **bundle}
+        return Remote(str(parse(name)), insecure=self._insecure, env=reach, name=shown, seconds=seconds)
 
     def _check_apk(self) -> list[NoBase]:
         """Ask for every index and key that is a URL; whether a signature is right is the tools' to say.
@@ -213,47 +212,16 @@ def layout_folder(digest: str) -> Path:
     return user_cache() / "layouts" / digest.replace(":", "-")
 
 
-def pulled_layout(reference: str) -> Path:
-    """The OCI layout of an image by its digest, from a registry without TLS that crane can reach. Raises CommandError."""
-    from deadweight.toolchain import crane
-
-    folder = layout_folder(reference.rpartition("@")[2])
+def pulled_layout(remote: Remote, digest: str) -> Path:
+    """The OCI layout of an image by its digest. Raises RegistryError."""
+    folder = layout_folder(digest)
     if not (folder / "index.json").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with crane.pulled(reference, insecure=True) as got, tempfile.TemporaryDirectory(dir=folder.parent) as work:
-            whole = shutil.copytree(got, Path(work) / "layout")
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            remote.lay_out(Path(work) / "layout")
             shutil.rmtree(folder, ignore_errors=True)
-            whole.rename(folder)
+            (Path(work) / "layout").rename(folder)
     return folder
-
-
-_NO_ANSWER = r"no such host|connection (refused|reset)|i/o timeout|unreachable|deadline exceeded|EOF|proxyconnect"
-
-
-def explained(error: CommandError, reference: str, name: str) -> NoBase:
-    """crane's failure in one line: which base, where it was looked for, what is wrong, what to do."""
-    host = parse(name).host
-    fields = {"image": reference if reference == name else f"{reference} (as {name})", "host": host}
-    if error.exit_code_of_command is None:
-        silent = wording("sources.late_answer", seconds=CHECK_SECONDS, **fields)
-        return NoBase((reference, silent), hint="check the network")
-    last = error.tail[-1] if error.tail else error.reason
-    reasons = {  # the first whose words are there counts
-        "UNAUTHORIZED|401 Unauthorized|DENIED|403 Forbidden|no basic auth": wording("sources.denied", **fields),
-        "x509:|tls: ": wording("sources.untrusted", **fields),
-        "(MANIFEST|NAME)_UNKNOWN|404 Not Found|NOT_FOUND|manifest unknown": wording("sources.no_image", **fields),
-        "no child with platform": wording("sources.no_platform", **fields),
-        "server gave HTTP response to HTTPS client": wording("sources.plain_http", **fields),
-        _NO_ANSWER: wording("sources.no_answer", **fields),
-    }
-    # all lines may tell of the first reason, the last line alone of the others
-    texts = [" ".join(error.tail), *[last] * (len(reasons) - 1)]
-    meant = (problem for (words, problem), text in zip(reasons.items(), texts, strict=True) if re.search(words, text))
-    if (problem := next(meant, None)) is None:
-        hint = "check the reference, the network and the proxies (invoke doctor)"
-        return NoBase((reference, wording("sources.other_answer", image=fields["image"], answer=last)), hint=hint)
-    absent = problem.code in ("sources.no_image", "sources.no_platform")
-    return NoBase((reference, problem), hint=problem.hint, absent=absent)
 
 
 def _apk_problem(url: str, answer: network.Answer) -> NoBase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -200,8 +200,7 @@ def _in_suite(variant: str | None) -> Iterator[Target]:
 
 def _in_registry(reference: str, platform: str | None, cache: Path) -> Target:
     way = _access(reference)
-    reach: dict[str, Any] = {"insecure": way.insecure, "env": way.environment}
-    remote = lazy.crane.Remote(reference, **reach)
+    remote = lazy.registry.Remote(reference, insecure=way.insecure, env=way.environment)
 
     def analyse(*, name: str | None, **asked: Any) -> images.LayersReport:
         del name  # a registry's image has one
@@ -210,8 +209,8 @@ def _in_registry(reference: str, platform: str | None, cache: Path) -> Target:
     return Target(
         title=reference,
         analyse=analyse,
-        platforms=partial(lazy.crane.platforms, reference, **reach),
-        file=lambda: lazy.crane.pulled(reference, platform=_one_platform(reference, platform, reach), **reach),
+        platforms=remote.platforms,
+        file=lambda: remote.pulled(_one_platform(remote, reference, platform)),
     )
 
 
@@ -250,9 +249,9 @@ def _access(reference: str) -> lazy.settings.Access:
     return lazy.settings.registry_access(reference, lazy.settings.load(lazy.paths.State(suite.root), suite))
 
 
-def _one_platform(reference: str, platform: str | None, reach: Mapping[str, Any]) -> str | None:
+def _one_platform(remote: lazy.registry.Remote, reference: str, platform: str | None) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
-    there = lazy.crane.platforms(reference, **reach)
+    there = remote.platforms()
     if platform is None and len(there) < 2:
         return None
     wanted = platform or images.machine_platform()

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from deadweight.suite.load import find_suite_file, select, select_one, words
     from deadweight.suite.model import Suite, Variant
     from deadweight.suite.values import format_bytes, plain_url_path
-    from deadweight.toolchain import crane
+    from deadweight.toolchain import registry
 
 if not TYPE_CHECKING:
     __getattr__ = images.public(__name__)

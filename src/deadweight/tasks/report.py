@@ -15,6 +15,7 @@ from deadweight.tasks import lazy
 from deadweight.tasks._progress import console, print_json, print_utf8, report_progress, say
 from deadweight.tasks._task import one, task
 from deadweight.tasks._words import Names, Value, meant, names
+from deadweight.tasks.setup import get_tools
 
 
 @task()
@@ -66,6 +67,8 @@ def publish(c: Context, to: Value = None, against: Value = None, json: bool = Fa
             against = str(kept)
         before = None if against is None else lazy.push.earlier(against, workspace.suite.root)
         _, _, changed = write(workspace, before)
+        if target.startswith(lazy.push.OCI_PREFIX):
+            get_tools(workspace, "crane")
         with report_progress("publish"):
             done = lazy.push.publish(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
@@ -100,15 +103,18 @@ def push(
             raise UsageError(wording("tasks.digest_file"))
         places = {variant.name: lazy.push.destination(target, variant.name, several=several) for variant in chosen}
         done: dict[str, dict[str, Any]] = {}
-        with lazy.locked(workspace.state, say), report_progress("push"):
+        with lazy.locked(workspace.state, say):
             archives = [workspace.archive(variant) for variant in chosen]  # all of them, or nothing is pushed
-            for name, archive in zip(places, archives, strict=True):
-                file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
-                reference = lazy.push.push(archive, places[name], digest_file=file, insecure=insecure)
-                say(f"{name}: {reference} (written to {file})")
-                done[name] = {"reference": reference, "digest": reference.partition("@")[2], "sboms": []}
-            for pushed in chosen if sbom else ():
-                done[pushed.name]["sboms"] = _attach(workspace, pushed, done[pushed.name]["reference"], sbom, insecure)
+            get_tools(workspace, "crane")
+            with report_progress("push"):
+                for name, archive in zip(places, archives, strict=True):
+                    file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
+                    reference = lazy.push.push(archive, places[name], digest_file=file, insecure=insecure)
+                    say(f"{name}: {reference} (written to {file})")
+                    done[name] = {"reference": reference, "digest": reference.partition("@")[2], "sboms": []}
+                for pushed in chosen if sbom else ():
+                    image = done[pushed.name]["reference"]
+                    done[pushed.name]["sboms"] = _attach(workspace, pushed, image, sbom, insecure)
     if json:
         print_json(done)
 

@@ -122,9 +122,7 @@ def prepare(
     lacking = lazy.needs.known_bases(workspace, chosen)
     if plan:
         return findings, lacking.error
-    with Watcher().showing() as shown:
-        work = lazy.install.preparations(workspace, chosen, missing)
-        outcomes = lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
+    outcomes = _install(workspace, chosen, missing)
     unmade = [outcome.error for outcome in outcomes if isinstance(outcome.error, lazy.NoBase)]
     lazy.raise_if_missing(outcome for outcome in outcomes if outcome.error not in unmade)
     for error in unmade:
@@ -132,6 +130,22 @@ def prepare(
     with report_progress("set-up"):
         lacking = lazy.needs.prepare_bases(workspace, lacking)
     return lazy.survey([finding.name for finding in findings]) if missing else findings, lacking.error
+
+
+def get_tools(workspace: lazy.Workspace, *names: str) -> None:
+    """Install those of these tools that are missing, which are needed beside the suite's."""
+    if missing := [finding for finding in lazy.survey(names) if not finding.present]:
+        _show(missing, ())
+        _ask(yes=False)
+        lazy.raise_if_missing(_install(workspace, (), missing))
+
+
+def _install(
+    workspace: lazy.Workspace, chosen: Sequence[lazy.Variant], missing: Sequence[lazy.Finding]
+) -> Sequence[lazy.Outcome]:
+    with Watcher().showing() as shown:
+        work = lazy.install.preparations(workspace, chosen, missing)
+        return lazy.run_plan(work.plan, workspace.state, shown, jobs=os.cpu_count() or 2)
 
 
 def to_prepare(

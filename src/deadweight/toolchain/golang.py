@@ -92,11 +92,16 @@ def built(architecture: str, source: Path, env: Mapping[str, str] | None = None)
     """The static program for one of Go's architectures; compiled where it, or what it is made from, is new here. ``source`` is the
     folder of its module, and gives it its name; ``env`` says where its modules come from. Raises DeadweightError (MissingError
     without Go)."""
-    file = user_cache() / "attacks" / f"{source.name}-{source_digest(source)[:16]}-{architecture}"
+    file = program_file(architecture, source)
     with _one_at_a_time:
         if not file.exists():
             write_atomically(file, _compiled(architecture, source, env or {}), mode=0o755)
     return file.absolute()
+
+
+def program_file(architecture: str, source: Path) -> Path:
+    """Where ``built`` keeps the program, whether or not it is there."""
+    return user_cache() / "attacks" / f"{source.name}-{source_digest(source)[:16]}-{architecture}"
 
 
 def source_digest(source: Path) -> str:

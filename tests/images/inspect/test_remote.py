@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import ArchiveError, UsageError, wording
-from deadweight.toolchain.crane import Remote, push
+from deadweight.toolchain.crane import push
+from deadweight.toolchain.registry import Remote
 from deadweight_images.inspect.analyse import analyse
 from deadweight_images.inspect.engine_store import analyse_content_store, analyse_engine_store, content_folders
 from deadweight_images.inspect.registry import analyse_registry

@@ -55,7 +55,7 @@ class JibBuilder:
             raise WrongKey(variant, "base", wording("jib.no_base"), root)
         check_files(variant, root)
         donated = {image: f"files.{target}" for target, image in variant.donors().items()}
-        tools = ("java", *(("mvn",) if isinstance(project, Maven) else ()), *(("crane",) if donated else ()))
+        tools = ("java", *(("mvn",) if isinstance(project, Maven) else ()))
         return Needs(tools=tools, bases=(variant.base, *donated), named={**donated, variant.base: "base"})
 
     def steps(self, variant: JibVariant, site: Site) -> tuple[Step, ...]:
@@ -269,11 +269,11 @@ def _refuse_ways_out(source: Path, root: Path, variant: JibVariant, target: str)
 
 
 def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
-    from deadweight.toolchain.crane import pulled
+    from deadweight.toolchain.registry import Remote
 
     image, _, path = given.partition("#")
     platform = f"linux/{common.architecture().oci}"
-    with pulled(common.pinned(base), platform=platform, env=common.program_environment(site)) as layout:
+    with Remote(common.pinned(base), env=common.program_environment(site)).pulled(platform) as layout:
         try:
             return images.read_file(layout, path, platform=platform)
         except ArchiveError as error:
