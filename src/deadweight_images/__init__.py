@@ -35,7 +35,7 @@ def public(module: str) -> Callable[[str], Any]:
 
 if TYPE_CHECKING:
     from deadweight_images.archive import documents
-    from deadweight_images.archive.archive import fits, machine_platform, open_archive
+    from deadweight_images.archive.archive import fits, open_archive
     from deadweight_images.archive.model import Image, ImageConfig, Layer, format_bytes, harmless, printable
     from deadweight_images.archive.pack import Layer as PackedLayer, from_tree as pack_tree
     from deadweight_images.cache_files import user_cache, write_atomically

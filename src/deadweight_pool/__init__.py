@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from deadweight_images import public
 
 if TYPE_CHECKING:
-    from deadweight_pool.dockerfile import build as build_dockerfile, platform
+    from deadweight_pool.dockerfile import build as build_dockerfile
     from deadweight_pool.engine_pool import EnginePool
     from deadweight_pool.pool import Pool
     from deadweight_pool.settings import chosen as chosen_pool, engines as check_engines

@@ -19,6 +19,7 @@ from deadweight.builders.dockerfile.listener import DockerListener
 from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import archive as archives, common
 from deadweight.builders.variants import DockerfileVariant
+from deadweight.engine.daemon import image_platform
 from deadweight.records.built_image import BUILT_FILE, Base
 from deadweight.records.store import load, save
 from deadweight.sources.adapt_dockerfile import Dockerfile
@@ -169,21 +170,16 @@ def build(build: Build, pool: Pool) -> BuiltImage:
     last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
     key, seconds = shared(variant, site, build.bases, build.dockerfile), last.seconds if last else 0.0
     try:
-        made = pool.build(Work(variant.name, key, platform(), seconds), one.run)
+        made = pool.build(Work(variant.name, key, image_platform(), seconds), one.run)
     except CommandError as error:
         listener = one.listeners.get(id(error))
         raise build.failure(listener, error, lambda: wording("build.disk_full")) if listener else error from None
     image = archives.image_in(made.archive)
-    if (actual := f"{image.config.os}/{image.config.architecture}") != platform():
-        fields = {"endpoint": made.endpoint.name, "actual": actual, "expected": platform()}
+    if (actual := f"{image.config.os}/{image.config.architecture}") != image_platform():
+        fields = {"endpoint": made.endpoint.name, "actual": actual, "expected": image_platform()}
         raise ArchiveError(wording("build.platform", **fields))
     archives.keep(variant, site, made.archive, None)
     return one.finished(image, made)
-
-
-def platform() -> str:
-    """What is built: for this machine, which will run it."""
-    return f"linux/{common.architecture().oci}"
 
 
 def shared(variant: DockerfileVariant, site: Site, bases: Mapping[str, Base], dockerfile: Dockerfile) -> str:
@@ -238,7 +234,7 @@ class _One:
         argv: list[str] = [
             str(find("buildctl").path),
             *attempt.endpoint.words,
-            *("build", "--progress=plain", "--frontend=dockerfile.v0", "--opt", f"platform={platform()}"),
+            *("build", "--progress=plain", "--frontend=dockerfile.v0", "--opt", f"platform={image_platform()}"),
             *("--opt", f"build-arg:SOURCE_DATE_EPOCH={common.EPOCH}"),
             *translated(build.words, build.environment),
             *_contexts(self.contexts),

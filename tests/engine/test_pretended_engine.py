@@ -3,6 +3,7 @@ client. What they can do is used, and what cannot be is one error."""
 
 import contextlib
 import json
+import platform
 import socketserver
 import threading
 import time
@@ -15,11 +16,13 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import MissingError
+from deadweight.builders.shared.common import architecture
 from deadweight.engine import api, client, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.faults import translated
 from deadweight.project.needs import tools_of
 from deadweight.project.workspace import Workspace
+from deadweight.toolchain import golang
 from tests.support.builder_site import GivenSource
 from tests.support.codes import details, raises
 from tests.support.http_servers import Answering, running
@@ -97,6 +100,18 @@ def test_what_else_it_says_of_itself_and_its_machine_breaks_nothing(server, ther
         assert (engine.api.api_version, engine.info.podman, engine.info.architecture) == ("1.51", False, "x86_64")
     daemon.client_too_old(there)
     assert isinstance(daemon.server_version(there), str | None)
+
+
+MINE = golang.ARCHITECTURES[platform.machine()]
+
+
+@pytest.mark.parametrize(("arch", "expected"), [("arm64", "arm64"), ("aarch64", "arm64"), ("", MINE), (None, MINE)])
+def test_images_are_built_for_its_architecture_else_for_this_machines(server, there, monkeypatch, arch, expected):
+    """``None``: nothing answers where an engine is said to be."""
+    monkeypatch.setenv("DOCKER_HOST", there.host if arch is not None else f"{there.host}.none")
+    server.documents["/version"] = {**HONEST, "Arch": arch}
+    assert daemon.image_platform() == f"linux/{expected}"
+    assert architecture() == (expected, golang.APK_NAMES[expected])
 
 
 @pytest.mark.parametrize("info", [[], "banana", None, 7])

@@ -40,6 +40,7 @@ from deadweight.sources.protocol import ApkRepositories
 from deadweight.suite.explain import did_you_mean
 from deadweight.suite.yaml_nodes import Document, Key, read
 from deadweight.toolchain.find import find, inspect_tool
+from deadweight.toolchain.golang import APK_NAMES
 from deadweight.toolchain.tool_cache import remove_tree
 
 if TYPE_CHECKING:
@@ -157,12 +158,11 @@ def _announce(line: str) -> str | None:
 # Check an apko.yaml for what apko itself accepts without a word.
 # apko refuses unknown keys and wrong types with file and line; those are left to it. It takes any text for ``run-as``, and an
 # unknown name then stops the container from starting ("no matching entries in passwd file").
-_APK_NAMES = {**common.APK_NAMES, "arm64/v8": "aarch64"}
-"""OCI's names of the architectures that we build for, as apk calls them."""
+_APK_NAMES = {**APK_NAMES, "arm64/v8": "aarch64"}
 
 
 def check_apko_config(file: Path) -> None:
-    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine."""
+    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for the engine."""
     document = read(file)
     top = document.value
     if not isinstance(top, dict):
@@ -177,7 +177,7 @@ def check_apko_config(file: Path) -> None:
 
 
 def check_architectures(document: Document, key: Key, given: Any) -> None:
-    """What is built is for this machine, whatever a file says: one that is for others only would give another image than it says.
+    """What is built is for the engine, whatever a file says: one that is for others only would give another image than it says.
 
     Raises ConfigError. apko's ``archs`` and melange's ``target-architecture`` take OCI's names too, and ``all``.
     """

@@ -50,6 +50,7 @@ def base_image(subject: Subject) -> images.BaseImage:
     Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
     lets one pass.
     """
+    from deadweight.engine.daemon import image_platform
     from deadweight.toolchain.registry import Remote
 
     base = subject.built.base
@@ -60,7 +61,7 @@ def base_image(subject: Subject) -> images.BaseImage:
         document = json.loads(kept.read_bytes())
     except (OSError, ValueError):
         try:
-            document = Remote(base.resolved, insecure=base.stand_in).config(images.machine_platform())
+            document = Remote(base.resolved, insecure=base.stand_in).config(image_platform())
             write_atomically(kept, json.dumps(document))
         except DeadweightError as error:
             subject.say(wording("checks.base_layers_unknown", variant=subject.variant.name, problem=error.message))

@@ -7,14 +7,17 @@ without ``config.json``, reads the contexts of ``~/.docker`` instead.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deadweight._errors import MissingError, wording
+from deadweight._errors import DeadweightError, MissingError, wording
 from deadweight.engine import api as wire
 from deadweight.engine.api import Endpoint
 from deadweight.engine.own import engine as own
@@ -22,6 +25,7 @@ from deadweight.engine.own.engine import Say, layout
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.catalogue import NUMBER
 from deadweight.toolchain.find import ask, inspect_tool, number
+from deadweight.toolchain.golang import ARCHITECTURES
 
 cannot_start, remove_data, stop_own = own.cannot_start, own.remove_data, own.stop
 
@@ -191,6 +195,26 @@ def search() -> tuple[Endpoint | None, list[str]]:
         passed_over.append(wording("engine.none_at", host=place.host, problem=problem))
     host = own.running_host()
     return (Endpoint(host, ours=True) if host else None), passed_over
+
+
+NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
+"""Variables that decide which engine is meant."""
+
+
+def image_platform() -> str:
+    """The platform that images are built for (``linux/arm64``): that of the engine that runs, else this machine's. Starts none, and
+    tells no trouble: who looks for an engine does."""
+    name = _architecture(tuple(map(os.environ.get, NAMING))) or platform.machine().lower()
+    return f"linux/{ARCHITECTURES.get(name, name)}"
+
+
+@functools.cache
+def _architecture(_: tuple[str | None, ...]) -> str:
+    """The running engine's; empty for our own, or where none says. Asked once: builders need it at every step."""
+    with contextlib.suppress(DeadweightError):
+        if (endpoint := find_running()) is not None and not endpoint.ours:
+            return str(wire.document_once(endpoint.host, "/version", endpoint.certificates).get("Arch") or "").lower()
+    return ""
 
 
 def _way_back(place: Endpoint) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -56,7 +55,7 @@ def tools_of(
         wanted.append("trivy")
     if any(variant.runnable for variant in variants):
         own = (sidecars.SOURCE, attacks.HELPER_SOURCE)  # compiled when containers first need them
-        machine = golang.ARCHITECTURES.get(platform.machine(), "")
+        machine = daemon.image_platform().removeprefix("linux/")
         there = all(golang.program_file(machine, source).exists() for source in own)
         wanted += (ENGINE, *(() if there else ("go",)))
     wanted += (*(TEST_TOOLS if tests else ()), *(BENCH_TOOLS if bench else ()))
@@ -109,9 +108,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     if missing:
         raise MissingError(wording("project.tools_missing", problems="; ".join(missing)))
     if workspace.pool is not None and "buildctl" in tools:
-        from deadweight._packages import pool
-
-        workspace.pool.ready(pool.platform())
+        workspace.pool.ready(daemon.image_platform())
     split = prepare_bases(workspace, split)
     if split.error is not None and not split.able and not left:
         raise split.error

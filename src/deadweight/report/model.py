@@ -206,7 +206,7 @@ class ImageRecord:
     ``compressed_how`` says whether the archive contained compressed layers (``stored``) or they were compressed to measure their
     size (``gzip-6``). ``config_digest`` is the same in every engine and registry. ``manifest_digest`` and ``index_digest`` depend
     on how the layers are compressed: they are those of the image that was read, null if it has none. ``engine_id`` is the image's
-    ID in the engine that built it.
+    ID in the engine that built it. ``architecture`` is as OCI calls it (``arm64``).
     """
 
     config_digest: str
@@ -220,6 +220,7 @@ class ImageRecord:
     index_digest: str | None = None
     engine_id: str | None = None
     attestations: tuple[AttestationRecord, ...] = ()
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)

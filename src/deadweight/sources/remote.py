@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import ConfigError, DeadweightError, wording
-from deadweight._packages import images
+from deadweight.engine.daemon import image_platform
 from deadweight.records import store
 from deadweight.records.built_image import Base
 from deadweight.records.paths import State, user_cache
@@ -27,6 +26,7 @@ from deadweight.sources.adapt import flavour_of
 from deadweight.sources.protocol import APK, ApkFlavour, ApkRepositories, BuildEnvironment, NoBase, Say, Source
 from deadweight.sources.settings import DECIDED, Mirror, Settings, SourceName, decided, load, mirror_at, source_name
 from deadweight.suite.model import Suite
+from deadweight.toolchain.golang import APK_NAMES
 
 if TYPE_CHECKING:
     from deadweight.toolchain.registry import Remote
@@ -163,7 +163,7 @@ class RemoteSource(Source):
         name = mirrored(self._mirror, reference)
         shown = reference if reference == name else f"{reference} (as {name})"
         try:
-            digest = self._remote(name, CHECK_SECONDS, shown).digest(images.machine_platform())
+            digest = self._remote(name, CHECK_SECONDS, shown).digest(image_platform())
         except RegistryError as error:
             text = error.message
             if error.absent and (near := self._near_tags(name)):
@@ -193,7 +193,8 @@ class RemoteSource(Source):
         A flavour that is not configured is no problem until somebody asks for it (``apk``).
         """
         environment = self.environment()
-        arch = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())  # as APK calls it
+        arch = image_platform().removeprefix("linux/")
+        arch = APK_NAMES.get(arch, arch)
         flavours = [name for name in self._flavours if self._repositories.get(name)]
         places = [place for name in flavours for place in self._repositories[name]]
         urls = [f"{place.rstrip('/')}/{arch}/APKINDEX.tar.gz" for place in places]

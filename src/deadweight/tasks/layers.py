@@ -254,7 +254,7 @@ def _one_platform(remote: lazy.registry.Remote, reference: str, platform: str | 
     there = remote.platforms()
     if platform is None and len(there) < 2:
         return None
-    wanted = platform or images.machine_platform()
+    wanted = platform or lazy.daemon.image_platform()
     fitting = [platform for platform in there if images.fits(platform, wanted)]
     if there and not fitting:
         hint = f"it holds {', '.join(there)}: --platform"

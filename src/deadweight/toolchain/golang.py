@@ -77,6 +77,8 @@ def _run_go(entry: Program, log: Path, *words: str | Path) -> None:
 PROGRAM_SECONDS = 300.0
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 """An engine's names, and ours, as Go calls them."""
+APK_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Go's names as apk calls them."""
 
 _one_at_a_time = threading.Lock()
 

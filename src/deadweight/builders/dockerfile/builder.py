@@ -89,7 +89,7 @@ class DockerfileBuilder:
         bases = {reference: site.source.base(reference) for reference in _references(dockerfile, variant)}
         ignore = ignore_rules(dockerfile, variant, site)
         values = {
-            "engine": POOLED if pooled else buildkit.version(),
+            "engine": f"{POOLED} for {common.architecture().oci}" if pooled else buildkit.version(),
             "target": variant.target or "",
             **({"attest": variant.attest.model_dump_json()} if variant.attest else {}),
             "ignore": "\n".join(ignore.written),

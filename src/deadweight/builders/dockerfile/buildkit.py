@@ -25,9 +25,6 @@ from deadweight.toolchain.find import find, number
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
 
-_NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
-"""Variables that decide which engine is meant."""
-
 
 def build(
     words: Sequence[str | Path], env: Mapping[str, str], on_line: Callable[[str], None], run: Callable[..., None]
@@ -159,9 +156,9 @@ _seen: dict[tuple[str | None, ...], _Known] = {}
 
 def _known() -> _Known | None:
     """The engine that runs, looked for once: a plan asks for every variant, and loading Docker's SDK for it takes 0.2 s."""
-    from deadweight.engine.daemon import find_running
+    from deadweight.engine.daemon import NAMING, find_running
 
-    key = tuple(os.environ.get(name) for name in _NAMING)
+    key = tuple(map(os.environ.get, NAMING))
     if key not in _seen:
         endpoint = find_running()
         if endpoint is None or not (answer := _version_and_podman(endpoint))[0]:

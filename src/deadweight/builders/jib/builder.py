@@ -71,6 +71,7 @@ class JibBuilder:
             "jib": projects.JIB_VERSION,
             "tool": project.tool,
             "java": find("java").version,
+            "architecture": common.architecture().oci,
             "main": variant.main or "",
             "port": str(variant.port or ""),
             "user": variant.run.user or "",
@@ -112,7 +113,7 @@ class JibBuilder:
 
 
 def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
-    """The config digest of an image for this machine that has its main class, and the version of Jib that made it.
+    """The config digest of an image for the engine that has its main class, and the version of Jib that made it.
 
     Raises DeadweightError.
     """

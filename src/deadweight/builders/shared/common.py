@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from deadweight.records.built_image import Base
 from deadweight.records.reference import split
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Key
-from deadweight.toolchain.golang import ARCHITECTURES
+from deadweight.toolchain.golang import APK_NAMES
 
 BUILD_TIMEOUT_SECONDS = 1800.0
 """A build that takes half an hour hangs."""
@@ -27,22 +26,22 @@ OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
 EPOCH = "0"
 """SOURCE_DATE_EPOCH of every build, in seconds: the same inputs give the same bytes on any day."""
 
-APK_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
-
 
 class Architecture(NamedTuple):
-    """This machine's architecture, as Go and OCI call it (``amd64``) and as apk does (``x86_64``)."""
+    """The architecture that images are built for, as Go and OCI call it (``amd64``) and as apk does (``x86_64``)."""
 
     oci: str
     apk: str
 
 
 def architecture() -> Architecture:
-    """This machine's architecture. Raises DeadweightError if no builder supports it."""
-    machine = platform.machine().lower()
-    if machine not in ARCHITECTURES:
-        raise DeadweightError(wording("builders.architecture_unsupported", architecture=machine))
-    return Architecture(ARCHITECTURES[machine], APK_NAMES[ARCHITECTURES[machine]])
+    """The running engine's architecture, else this machine's. Raises DeadweightError if no builder supports it."""
+    from deadweight.engine.daemon import image_platform
+
+    oci = image_platform().removeprefix("linux/")
+    if oci not in APK_NAMES:
+        raise DeadweightError(wording("builders.architecture_unsupported", architecture=oci))
+    return Architecture(oci, APK_NAMES[oci])
 
 
 def image_name(suite: Suite, variant: Variant) -> str:
