@@ -21,7 +21,7 @@ from deadweight_attacks.load import Catalogue
 from deadweight_attacks.model import Payload
 from deadweight_attacks.request import Filled, examples, fill, holds, ordered, put
 from deadweight_attacks.routes import Aim
-from deadweight_attacks.session import SENT, Order, Session, Try
+from deadweight_attacks.session import SENT, UNTRIED, Order, Session, Try
 from deadweight_attacks.walls import wording
 from deadweight_workload.model import Prepared
 
@@ -149,6 +149,7 @@ def _deliver(lab: Lab, yard: Yard, payload: Payload, value: str, aim: Aim | None
         return Shot("succeeded", text, {"proof": proof, **worked, **detail}, status=status_of(answer))
     if tries:
         detail["tried"] = {trial.technique: " ".join(trial.output.split())[:TOLD_OF_EACH] for trial in tries}
+        detail |= {"untried": untried} if (untried := [one.technique for one in tries if one.code == UNTRIED]) else {}
     # The engine notices a death a little later than the broken connection does.
     if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else NOTICE_SECONDS):
         return Shot("crashed", DIED, detail)

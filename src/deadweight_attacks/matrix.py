@@ -162,6 +162,8 @@ class Runner:
         shell = "image" in posture.walls and self.matrix.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
             return Cell("not_measured", wording("cell.no_limit", said=shot.text), shot.detail)
+        if untried := shot.detail.get("untried"):
+            return Cell("not_measured", wording("cell.emulated", techniques=", ".join(untried)), shot.detail)
         return Cell("blocked", shot.text, shot.detail)
 
     # wall by wall

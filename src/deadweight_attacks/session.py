@@ -50,13 +50,13 @@ class Order:
     techniques: tuple[str, ...] = ()
 
 
-SENT = 3
-"""The code of a technique of which only the other side can tell whether it worked."""
+SENT, UNTRIED = 3, 4
+"""The codes of a technique of which only the other side can tell whether it worked, and of one that an emulator cannot do."""
 
 
 @dataclass(frozen=True)
 class Try:
-    """What came of one technique: ``code`` is 0 where the program says that it worked, and ``SENT``."""
+    """What came of one technique: ``code`` is 0 where the program says that it worked, ``SENT`` or ``UNTRIED``."""
 
     technique: str
     code: int

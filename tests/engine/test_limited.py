@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -24,13 +23,22 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.own import machine
 from deadweight.suite.model import Health
 from tests.support import ROOT, engine_tour
-from tests.support.limited_engine import CONTEXT, USER, Limited, ended, limited_engine, sweep
+from tests.support.limited_engine import (
+    CONTEXT,
+    INVOKE,
+    USER,
+    Limited,
+    document,
+    ended,
+    limited_engine,
+    sweep,
+    verified,
+)
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.processes import wait_for
 from tests.support.trees import written
 
 pytestmark = [pytest.mark.engine, pytest.mark.tools, pytest.mark.slow, NEEDS_DOCKERD]
-INVOKE = (sys.executable, "-m", "invoke")
 SUITE = """\
 name: tour
 defaults:
@@ -87,17 +95,6 @@ def begun(limited, project) -> Iterator[dict[str, "subprocess.Popen[str]"]]:
     for process in started.values():
         with process:
             process.kill()
-
-
-def document(output: str) -> Any:
-    """The JSON object that stands among the lines of progress."""
-    return json.JSONDecoder().raw_decode(output[re.search(r"(?m)^\{", output).start() :])[0]  # type: ignore[union-attr]
-
-
-def verified(limited: Limited, project: Path, *words: str, code: int = 0) -> dict[str, str]:
-    """The status of each check."""
-    rows = document(limited.run(project, *INVOKE, "verify", *words, "--json", code=code))["evidence"]
-    return {f"{row['variant']}/{row['check']}": row["status"] for row in rows}
 
 
 def test_its_client_has_a_socket_and_no_more(limited, begun):

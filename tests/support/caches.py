@@ -13,17 +13,19 @@ from deadweight_attacks import helper
 from deadweight_images.secrets.scanner import Scanner
 from deadweight_standins import recipes
 
+MINE = golang.ARCHITECTURES[platform.machine()]
 FAR = 1 << 20
 """Bytes: more than the matcher takes as a small content, for which one set of patterns is enough."""
 
 
-def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
-    """Make a cache in ``folder``, for DEADWEIGHT_CACHE_DIR, and give it back; with our ``programs`` where containers are run."""
+def fresh_cache(folder: Path, *, programs: bool = False, architecture: str = MINE) -> Path:
+    """Make a cache in ``folder``, for DEADWEIGHT_CACHE_DIR, and give it back; with our ``programs`` where containers are run, for
+    an ``architecture`` by Go's name."""
     _compile()
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
     if programs:
-        for source in (helper.SOURCE, sidecars.SOURCE, recipes.SOURCE):
-            file = golang.built(golang.go_architecture(platform.machine()), source)
+        for source in (helper.SOURCE, sidecars.SOURCE, sidecars.RECORDER, recipes.SOURCE):
+            file = golang.built(architecture, source)
             (folder / file.parent.name).mkdir(exist_ok=True)
             linked(str(file), str(folder / file.parent.name / file.name))
     return folder

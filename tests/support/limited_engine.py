@@ -3,11 +3,14 @@
 It has processes, mounts and a network of its own. Its client is a user without root, who reaches it through a Docker context and a
 relay, sees no process, control group or socket of this machine, and shares one folder with it. Published ports are passed on to
 loopback a moment after they are published; no route leads to a container's address.
+
+It may be one for arm64, as on Apple silicon: QEMU runs its containers, and its relay says so to whoever asks.
 """
 
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import re
 import shutil
@@ -15,20 +18,23 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from deadweight.engine import api, netns, sidecars
+from deadweight.engine import api, netns
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import golang
+from deadweight.toolchain.find import find
 from tests.support import ROOT, relay
-from tests.support.caches import fresh_cache, linked
+from tests.support.caches import MINE, fresh_cache, linked
 from tests.support.invoking import SECONDS
 from tests.support.processes import engine_at
 from tests.support.trees import written
 
-USER = 61010
+USER = 61_000 + os.getpid() % 1000
+"""Of this process of tests alone, who sees no other's processes."""
+INVOKE = (sys.executable, "-m", "invoke")
 CONTEXT = "limited"
 LOOK_SECONDS = 0.1
 NAME = "dw-limited-"
@@ -50,11 +56,25 @@ put_back "$1/home/shared" && put_back "$1/engine"
 mount -t proc proc /proc
 ip link set lo up
 echo "$2 $(($2 + 999))" >/proc/sys/net/ipv4/ip_local_port_range
+if test -n "$4"; then
+  mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+  test -e /proc/sys/fs/binfmt_misc/qemu-aarch64 || printf %s ":$3:$4" >/proc/sys/fs/binfmt_misc/register
+fi
 exec dockerd --config-file "$1/engine/none.json" --host "unix://$1/engine/docker.sock" --data-root /run/data \\
   --exec-root /run/docker --pidfile /run/docker.pid --exec-opt native.cgroupdriver=cgroupfs \\
   --cgroup-parent "$3" --bip 10.213.0.1/24 --log-level warn
 """
 """All that it keeps is in memory: nothing is left once its first process has ended, however that came."""
+ARM64 = (
+    r"M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+    r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:{program}:OCPF"
+)
+"""What the kernel is told of QEMU (its ``binfmt-misc``): opened once, so that containers need not have it, and as a processor it
+keeps set-user-ID bits and a program's own name. Kernels before 6.7 do not forget it by themselves (``_remove``)."""
+FORGET = "mount -t binfmt_misc binfmt_misc /mnt && test ! -e /mnt/$1 || echo -1 >/mnt/$1"
+END = b"\r\n\r\n"
+OF_ITSELF = re.compile(rb"GET (?:/v[\d.]+)?/(?:version|info) ")
+MAKES = re.compile(rb"^(POST (?:/v[\d.]+)?/(?:build|images/create|containers/create)(?=[? ]))\??(?!\S*platform=)")
 CLIENT = f"""{KEEPS}
 folder=$1 user=$2 kept=$3 closed=$4
 shift 4
@@ -114,6 +134,17 @@ class Limited:
         return self.folder / "engine" / "unforwarded"
 
 
+def document(output: str) -> Any:
+    """The JSON object that stands among the lines of progress."""
+    return json.JSONDecoder().raw_decode(output[re.search(r"(?m)^\{", output).start() :])[0]  # type: ignore[union-attr]
+
+
+def verified(limited: Limited, project: Path, *words: str) -> dict[str, str]:
+    """The status of each check."""
+    rows = document(limited.run(project, *INVOKE, "verify", *words, "--json"))["evidence"]
+    return {f"{row['variant']}/{row['check']}": row["status"] for row in rows}
+
+
 def _closed_above(path: Path) -> list[Path]:
     """The outermost folder around it that only root may enter, if there is one."""
     return [folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001][:1]
@@ -132,7 +163,7 @@ def ended(process: subprocess.Popen[str], stdin: str = "", code: int = 0) -> str
 
 
 @contextlib.contextmanager
-def limited_engine() -> Iterator[Limited]:
+def limited_engine(architecture: str = MINE) -> Iterator[Limited]:
     """All of it is gone afterwards; after a crash all but files, which the next one removes."""
     sweep()
     folder = Path(f"/var/tmp/{NAME}{os.getpid()}")  # where who is not root enters
@@ -141,13 +172,14 @@ def limited_engine() -> Iterator[Limited]:
     host = f"unix://{folder}/engine/docker.sock"
     # ended with us: the shell by the kernel, and with it the first process of all the others
     start = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-    start += ["sh", "-c", ENGINE, "sh", str(folder), str(ports), folder.name]
+    emulated = ARM64.format(program=find("qemu-aarch64-static").path) if architecture != MINE else ""
+    start += ["sh", "-c", ENGINE, "sh", str(folder), str(ports), folder.name, emulated]
     try:
         with (
             engine_at(host, start, folder / "engine" / "log"),
-            relay.serving(functools.partial(_passed_on, folder, host)),
+            relay.serving(functools.partial(_passed_on, folder, host, _as_arm64 if emulated else relay.joined)),
         ):
-            made = Limited(folder, host, _environment(folder))
+            made = Limited(folder, host, _environment(folder, architecture))
             (folder / "engine").chmod(0o700)
             made.owned(made.home)
             address = f"host=unix://{folder}/home/engine.sock"
@@ -170,15 +202,13 @@ def _remove(folder: Path) -> None:
     for group in sorted([*groups.glob(f"{folder.name}/**/"), *groups.glob(f"*/{folder.name}/**/")], reverse=True):
         with contextlib.suppress(OSError):
             group.rmdir()
+    subprocess.run(["unshare", "--mount", "sh", "-c", FORGET, "sh", folder.name], capture_output=True, timeout=20)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, architecture: str) -> dict[str, str]:
     """With our programs, which would take a minute to compile, in a cache of the user's own."""
-    cache = fresh_cache(folder / "home" / "cache", programs=True)
-    (cache / "recorder").mkdir()
-    recorder = golang.built("amd64", sidecars.RECORDER)
-    linked(str(recorder), str(cache / recorder.parent.name / recorder.name))
+    cache = fresh_cache(folder / "home" / "cache", programs=True, architecture=architecture)
     tools = shutil.ignore_patterns(".*", "versions.json")
     shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=linked, ignore=tools)
     kept = {name: value for name, value in os.environ.items() if name.endswith(("_CA_BUNDLE", "_CERT_FILE"))}
@@ -186,19 +216,49 @@ def _environment(folder: Path) -> dict[str, str]:
     return {
         **kept, **{name: str(folder / place) for name, place in names.items()},
         "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "LANG": "C.UTF-8",
+        # BuildKit's own default, which no relay can tell
+        **({"DOCKER_DEFAULT_PLATFORM": f"linux/{architecture}"} if architecture != MINE else {}),
     }  # fmt: skip
 
 
-async def _passed_on(folder: Path, host: str) -> asyncio.Server:
+async def _passed_on(folder: Path, host: str, join: Callable[..., Coroutine[None, None, None]]) -> asyncio.Server:
     """The engine's socket as the user reaches it; and its published ports."""
     task = asyncio.get_running_loop().create_task(_ports(host, folder / "engine" / "unforwarded"))
     task.add_done_callback(lambda done: done.cancelled() or done.result())
     place = folder / "home" / "engine.sock"
     server = await asyncio.start_unix_server(
-        lambda *ends: relay.joined(ends, lambda: asyncio.open_unix_connection(host.removeprefix("unix://"))), place
+        lambda *ends: join(ends, lambda: asyncio.open_unix_connection(host.removeprefix("unix://"))), place
     )
     place.chmod(0o666)
     return server
+
+
+async def _as_arm64(front: relay.Ends, behind: relay.Open) -> None:
+    """One request a connection: what the engine says of its processor is put right, and what it makes is for arm64."""
+    try:
+        head = MAKES.sub(rb"\1?platform=linux%2Farm64&", await front[0].readuntil(END))
+        if not re.search(rb"(?i)\r\nupgrade:", head):
+            head = re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", head).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        if OF_ITSELF.match(head):
+            head = head.replace(b"HTTP/1.1", b"HTTP/1.0", 1)  # answered in one piece
+        reader, writer = await behind()
+        writer.write(head)
+        if not OF_ITSELF.match(head):
+
+            async def begun() -> relay.Ends:
+                return reader, writer
+
+            await relay.joined(front, begun)
+            return
+        top, _, content = (await reader.read()).partition(END)
+        content = content.replace(b'"amd64"', b'"arm64"').replace(b'"x86_64"', b'"aarch64"')
+        front[1].write(re.sub(rb"(?i)\r\ncontent-length:[^\r]*", b"", top) + END + content)
+        await front[1].drain()
+        writer.close()
+    except (OSError, asyncio.IncompleteReadError):
+        pass  # nobody asks
+    finally:
+        front[1].close()
 
 
 async def _ports(host: str, closed: Path) -> None:

@@ -81,24 +81,26 @@ KEPT = user_cache() / "tests" / "programs"
 """What was compiled for tests, by earlier runs too: a link takes half a second of a processor, and thirty are asked for."""
 
 
-def go_program(source: Path, out: Path) -> Path:
-    """Compile a Go module of the standard library only, statically; or copy what was compiled of the same files before."""
-    kept = KEPT / _identity(source)
+def go_program(source: Path, out: Path, architecture: str = "") -> Path:
+    """Compile a Go module of the standard library only, statically, for this machine or another ``architecture``; or copy what was
+    compiled of the same files before."""
+    kept = KEPT / _identity(source, architecture or platform.machine())
     if not kept.is_file():
         KEPT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=KEPT) as work:
             made = Path(work) / "program"
             words = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made), "."]
-            subprocess.run(words, cwd=source, check=True, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"})
+            env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOARCH": architecture}
+            subprocess.run(words, cwd=source, check=True, env=env)
             made.replace(kept)
     shutil.copy2(kept, out)
     return out
 
 
-def _identity(source: Path) -> str:
+def _identity(source: Path, architecture: str) -> str:
     """A name for what Go makes of these files here."""
     go = Path(shutil.which("go") or "go").resolve()
-    digest = hashlib.sha256(f"{go} {go.stat().st_mtime_ns} {platform.machine()}".encode())
+    digest = hashlib.sha256(f"{go} {go.stat().st_mtime_ns} {architecture}".encode())
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         digest.update(f"\n{file.relative_to(source)} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
     return f"{source.name}-{digest.hexdigest()[:16]}"

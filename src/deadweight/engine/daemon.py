@@ -204,15 +204,15 @@ NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DI
 def image_platform() -> str:
     """The platform that images are built for (``linux/arm64``): that of the engine that runs, else this machine's. Starts none, and
     tells no trouble: who looks for an engine does."""
-    name = _architecture(tuple(map(os.environ.get, NAMING))) or platform.machine().lower()
+    name = _architecture(*map(os.environ.get, NAMING)) or platform.machine().lower()
     return f"linux/{ARCHITECTURES.get(name, name)}"
 
 
 @functools.cache
-def _architecture(_: tuple[str | None, ...]) -> str:
-    """The running engine's; empty for our own, or where none says. Asked once: builders need it at every step."""
+def _architecture(*_: str | None) -> str:
+    """The running engine's; empty if none says. Asked once: builders need it at every step."""
     with contextlib.suppress(DeadweightError):
-        if (endpoint := find_running()) is not None and not endpoint.ours:
+        if endpoint := find_running():
             return str(wire.document_once(endpoint.host, "/version", endpoint.certificates).get("Arch") or "").lower()
     return ""
 

@@ -25,7 +25,7 @@ ENGINE = "engine"
 
 TEST_TOOLS = (
     "actionlint", "apparmor_parser", "buildah", "chromium", "crane", "docker-compose", "fish", "git", "ip", "java", "mvn",
-    "openssl", "podman", "quadlet", "zsh",
+    "openssl", "podman", "qemu-aarch64-static", "quadlet", "zsh",
 )  # fmt: skip
 """What our own tests use beside the suite's needs."""
 

@@ -129,6 +129,8 @@ func main() {
 	}
 	if errors.Is(err, errSent) {
 		os.Exit(codeSent)
+	} else if lacking(err) && emulated() {
+		os.Exit(codeUntried)
 	} else if err != nil {
 		os.Exit(1)
 	}
@@ -138,9 +140,33 @@ func main() {
 var errSent = errors.New("sent")
 
 const (
-	codeSent = 3
-	aMoment  = 60 * time.Millisecond // for the other side to see it, before the next technique is tried
+	codeSent    = 3
+	codeUntried = 4                     // an emulator lacks what it takes
+	aMoment     = 60 * time.Millisecond // for the other side to see it, before the next technique is tried
 )
+
+// lacking says whether the kernel does not know a call, or how a program was to be started; so may an emulator that lacks either.
+func lacking(err error) bool {
+	var starting *os.PathError
+	if errors.Is(err, syscall.EINVAL) && errors.As(err, &starting) {
+		return starting.Op == "fork/exec"
+	}
+	return errors.Is(err, syscall.ENOSYS)
+}
+
+// emulated says whether the kernel runs a program for another processor than this one's, which runs this one. Such a program shows
+// this one as /proc/self/exe, and the kernel's own link under other names.
+func emulated() bool {
+	return machineOf("/proc/self/exe") != machineOf(fmt.Sprintf("/proc/self/task/%d/exe", os.Getpid()))
+}
+
+func machineOf(program string) (machine [2]byte) {
+	if file, err := os.Open(program); err == nil {
+		defer file.Close()
+		file.ReadAt(machine[:], 18) // e_machine of an ELF header
+	}
+	return machine
+}
 
 // session obeys until it is told to stop, or who gives the orders is gone; then it ends what it is at.
 func session() {
