@@ -31,7 +31,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 class Judge:
     """``workload`` is all that works in the suite's own posture, ``at_once`` names its requests that also do eight at a time.
     ``hosts`` is where what the service needs is, on each network. ``steady``: so many containers in that posture came up and
-    answered all that the suite asks."""
+    answered all that the suite asks. ``brief`` names requests to learn from of which one stands for each operation, beside the
+    suite's: for what is tried many times."""
 
     subject: Subject
     workload: Workload
@@ -39,6 +40,7 @@ class Judge:
     hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _line: None
     steady: int = 0
+    brief: tuple[str, ...] = ()
 
     @classmethod
     def begun(
@@ -65,7 +67,7 @@ class Judge:
         if work.judged:
             _, alone = _at_once(subject, work.learn, options, [name for name in everything if name in learned], 1)
         at_once = (*alone, *(name for name in everything if name not in learned))
-        return cls(subject, work, at_once, hosts, say, steady + 1)
+        return cls(subject, work, at_once, hosts, say, steady + 1, _brief(subject, options, work.learn, at_once))
 
     @property
     def learn_at_once(self) -> tuple[str, ...]:
@@ -116,6 +118,18 @@ def _collected(subject: Subject, options: RunOptions) -> tuple[Workload, int]:
     except DeadweightError:
         pass
     return Workload(suite_steps(variant), held_out=variant.checks.holdout), 0
+
+
+def _brief(subject: Subject, options: RunOptions, learn: Sequence[Step], at_once: Collection[str]) -> tuple[str, ...]:
+    """The suite's requests, and of each other operation the first, as far as they work without the rest. Empty where the suite's do
+    not."""
+    first = {step.operation: step.name for step in reversed(learn)}
+    few = [step for step in learn if step.source == "suite" or step.name == first[step.operation]]
+    if len(few) == len(learn):
+        return tuple(step.name for step in learn)
+    good = passing(asking(subject, few), options, [step.name for step in few if step.name in at_once]).good
+    names = tuple(step.name for step in few if step.name in good)
+    return names if {step.name for step in few if step.source == "suite"} <= good else ()
 
 
 def _repeatable(subject: Subject, options: RunOptions, work: Workload) -> frozenset[str]:

@@ -34,7 +34,8 @@ class Tightest:
     ``own_check``: whether the image has a health check of its own, which an engine runs where it is not told otherwise.
     ``need_asks`` are the same of each container that it needs, by its name; empty where nothing in it tells. ``need_stand_ins``
     are those of them that are of local stand-ins.
-    ``at_once`` are the requests that it also withstood eight at a time, of ``requests`` in all.
+    ``at_once`` are the requests that it also withstood eight at a time, of ``requests`` in all; ``brief`` are some of them, for
+    what is tried many times.
     ``ledger`` counts the operations that it was learned from and judged on, ``broken`` are those that broke when it was judged,
     each with what was given back for it.
     ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
@@ -52,6 +53,7 @@ class Tightest:
     need_asks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     need_stand_ins: tuple[str, ...] = ()
     at_once: tuple[str, ...] = ()
+    brief: tuple[str, ...] = ()
     requests: int = 0
     ledger: Ledger = field(default_factory=lambda: Ledger(0, 0))
     broken: tuple[Broken, ...] = ()

@@ -49,7 +49,7 @@ from deadweight_attacks.seccomp.recorder import Hindered
 from deadweight_attacks.walls import wording
 from deadweight_workload.asking import CROWD
 from deadweight_workload.judge import Judge
-from deadweight_workload.model import StepCheck, asking
+from deadweight_workload.model import Step, StepCheck, asking
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from deadweight_workload.model import Workload
 
 # What a search found is kept: asked for in another format, or once more, it is written anew without one trial.
-EDITION = 10
+EDITION = 11
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
@@ -147,8 +147,9 @@ TOLD = 200
 class Tries:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
     the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
-    the trials that passed since then, ``failed`` the settings that failed last, ``worked`` all that passed. ``at_once``: the
-    requests also sent at once. ``unsteady``: requests of no suite that are answered now so and now so; they are sent no more."""
+    the trials that passed since then, ``failed`` the settings that failed last, ``worked`` all that passed, each with whether the
+    trial was brief: with the requests ``brief`` alone. ``at_once``: the requests also sent at once. ``unsteady``: requests of no
+    suite that are answered now so and now so; they are sent no more."""
 
     subject: Subject
     say: Say
@@ -161,34 +162,44 @@ class Tries:
     seconds: float = 0.0
     wavered: bool = False
     passed: int = 0
-    failed: RunOptions | None = None
+    failed: tuple[RunOptions, bool] | None = None
     at_once: tuple[str, ...] = ()
-    worked: list[RunOptions] = field(default_factory=list)
+    brief: tuple[str, ...] = ()
+    worked: list[tuple[RunOptions, bool]] = field(default_factory=list)
     unsteady: list[str] = field(default_factory=list)
 
-    def passes(self, what: str, options: RunOptions) -> bool:
+    def passes(self, what: str, options: RunOptions, *, brief: bool = False) -> bool:
         started = time.monotonic()
-        self.note(what, self._attempt(options), options)
+        self.note(what, self._attempt(options, brief), options, brief=brief)
         while self.last.request in self.unsteady:
-            self.note(f"{what}{AGAIN}", self._attempt(options), options)
+            self.note(f"{what}{AGAIN}", self._attempt(options, brief), options, brief=brief)
         self.seconds = time.monotonic() - started
         return not self.last.problem
 
-    def _attempt(self, options: RunOptions) -> Trial:
+    def _attempt(self, options: RunOptions, brief: bool) -> Trial:
         if _run.cancelled():  # of many at once, those that wait for their turn are not begun
             raise Interrupted(wording("attacker.interrupted"))
         options = options.but(hosts=self.hosts.get(options.network, {}))
-        return attempt(self.subject, options, self.exits, at_once=self.at_once)
+        subject, at_once = self.subject, self.at_once
+        if brief and self.brief:
+            subject = asking(subject, [step for step in self._steps if step.name in self.brief])
+            at_once = tuple(name for name in at_once if name in self.brief)
+        return attempt(subject, options, self.exits, at_once=at_once)
 
-    def note(self, what: str, trial: Trial, options: RunOptions | None = None) -> None:
-        hitch = not trial.problem and options is not None and options == self.failed
+    @property
+    def _steps(self) -> list[Step]:
+        return [item.step for item in self.subject.variant.checks.api if isinstance(item, StepCheck)]
+
+    def note(self, what: str, trial: Trial, options: RunOptions | None = None, *, brief: bool = False) -> None:
+        tried = None if options is None else (options, brief)
+        hitch = not trial.problem and tried is not None and tried == self.failed
         if hitch and self._leave_out(self.last.request):
             hitch = False
-        elif trial.problem and options in self.worked:
+        elif trial.problem and tried in self.worked:
             self._leave_out(trial.request)
-        elif options is not None and not trial.problem:
-            self.worked.append(options)
-        self.failed = options if trial.problem else None
+        elif tried and not trial.problem:
+            self.worked.append(tried)
+        self.failed = tried if trial.problem else None
         self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
         self.last = trial
         self.tried.append((what, trial.problem))
@@ -198,11 +209,10 @@ class Tries:
 
     def _leave_out(self, name: str) -> bool:
         """Send a request no more that failed with settings that also work; False for one of the suite's, and for none."""
-        steps = [item.step for item in self.subject.variant.checks.api if isinstance(item, StepCheck)]
-        if not any(step.name == name and step.source != "suite" for step in steps):
+        if not any(step.name == name and step.source != "suite" for step in self._steps):
             return False
         self.unsteady.append(name)
-        self.subject = asking(self.subject, [step for step in steps if step.name != name])
+        self.subject = asking(self.subject, [step for step in self._steps if step.name != name])
         self.at_once = tuple(other for other in self.at_once if other != name)
         self.say(f"{self.subject.variant.name}: {wording('harden.unsteady', request=name)}")
         return True
@@ -230,12 +240,12 @@ class Tries:
         at_once = SLOW_AT_ONCE if self.last.seconds > SLOW_SECONDS else AT_ONCE
         in_turn = replace(self, at_once=())  # several services, each sent many requests at once, would try the machine
         with ThreadPoolExecutor(min(missing, at_once)) as together:
-            trials = list(together.map(in_turn._attempt, [options] * missing))
+            trials = list(together.map(lambda _number: in_turn._attempt(options, brief=True), range(missing)))
         if _run.cancelled():
             raise Interrupted(wording("attacker.interrupted"))
         wavered, failed = self.wavered, [trial for trial in trials if trial.problem]
         for trial in (*(trial for trial in trials if not trial.problem), *failed):
-            self.note(f"{what}{AGAIN}", trial, options)
+            self.note(f"{what}{AGAIN}", trial, options, brief=True)
         failed = [trial for trial in failed if trial.request not in self.unsteady]
         if failed and wavered:
             raise self._wavers(missing - len(failed), missing)
@@ -281,7 +291,12 @@ def _tightest(subject: Subject, say: Say) -> tuple[Hardened, Workload]:
         judge = Judge.begun(subject, say, {network: inside, OUTGOING: outside})
         work = judge.workload
         search = Tries(
-            asking(subject, work.learn), say, hosts=judge.hosts, at_once=judge.learn_at_once, passed=judge.steady
+            asking(subject, work.learn),
+            say,
+            hosts=judge.hosts,
+            at_once=judge.learn_at_once,
+            brief=judge.brief,
+            passed=judge.steady,
         )
         options = _walls(search, usual, image.user, network)
         if search.unsteady:  # which may have been in the way
@@ -300,7 +315,8 @@ def _tightest(subject: Subject, say: Say) -> tuple[Hardened, Workload]:
     known = Tightest(
         options, dict(engine.dialect.cut_off), headroom, tuple(search.tried), asks=asked, unheld=unheld,
         own_check=bool(image.healthcheck), need_asks=needs.asks, need_stand_ins=tuple(needs.stand_ins),
-        at_once=judge.at_once, ledger=work.ledger(), broken=broken, requests=len(work.steps),
+        at_once=judge.at_once, brief=tuple(name for name in judge.brief if name in judge.at_once), ledger=work.ledger(),
+        broken=broken, requests=len(work.steps),
     )  # fmt: skip
     return Hardened.of(known, subject), work
 
@@ -415,12 +431,12 @@ def _limited(
     least_memory = _least(
         memory,
         memory if MEMORY in unheld else LEAST_MEMORY_BYTES,
-        lambda size: search.passes(f"memory {size // 2**20} MiB", options.but(memory_bytes=size)),
+        lambda size: search.passes(f"memory {size // 2**20} MiB", options.but(memory_bytes=size), brief=True),
     )
     least_pids = _least(
         pids,
         pids if PROCESSES in unheld else LEAST_PIDS,
-        lambda count: search.passes(f"{count} processes", options.but(pids=count)),
+        lambda count: search.passes(f"{count} processes", options.but(pids=count), brief=True),
     )
     margin = -(-CROWD * COPIES * largest_bytes // 2**20) * 2**20
     for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):

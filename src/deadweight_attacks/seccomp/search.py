@@ -142,7 +142,7 @@ class _Search:
         for number in range(1, MOST_RUNS + 1):
             _stop_if_cancelled()
             trial, recording = recorder.recorded(
-                _patient(self.subject), self.options, None, architecture, known, self.result.at_once
+                _patient(self.subject), self.options, None, architecture, known, self.result.brief
             )
             often = recording.often(OFTEN) - known
             problem, calls = trial.problem[:160] or "no problem", len(recording.calls | known)
@@ -243,7 +243,7 @@ class _Search:
         _stop_if_cancelled()
         self.trials += 1
         profile.write(file, document(allowed, families, architecture))
-        more: dict[str, Any] = {"at_once": self.result.at_once} if whole else {"watch_seconds": 0.0}
+        more: dict[str, Any] = {"at_once": self.result.brief} if whole else {"watch_seconds": 0.0}
         subject = self.subject if whole else _within(self.subject, max(LEAST_SECONDS, self.slowest * PATIENCE))
         self.last = attempt(subject, self.options.but(seccomp=str(file)), self.exits, **more)
         self._say(wording("seccomp.trial", calls=len(set(allowed)), result=self.last.problem[:120] or "works"))
