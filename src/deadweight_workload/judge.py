@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
 
 PURPOSE = "workload"
-REFERENCE_TIMES = 3
+REFERENCE_TIMES = 2
 AGAIN = ", again"
 SETTLING = 2
 """So many containers settle what is asked, and one more what is asked without what is held out."""

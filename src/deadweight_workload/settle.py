@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,9 @@ def settled(subject: Subject, options: RunOptions, workload: Workload) -> Worklo
     Raises ServiceDown where the service does not come up.
     """
     left_out, judged = dict[str, str](), workload.judged
-    first = _outcomes(subject, options, workload.steps)
+    with ThreadPoolExecutor(1 if options.hosts else 2) as pool:  # what has hosts shares what it needs
+        first, last = runs = [*pool.map(lambda _number: _outcomes(subject, options, workload.steps), range(2))]
     workload = _without(workload, left_out, {step.name: first[step.name].why_not(step) for step in workload.steps})
-    last = _outcomes(subject, options, workload.steps)
-    runs = [first, last]
     workload = _without(workload, left_out, _strayed(workload, first, last))
     while workload.judged and workload.learn:
         alone = _outcomes(subject, options, workload.learn)
