@@ -112,6 +112,20 @@ def test_what_did_not_come_up_before_is_not_compared_and_the_rest_is_told(change
 
 
 @pytest.mark.slow
+def test_what_a_suite_names_that_was_not_there_before_ends_nothing(change, forge, tmp_path):
+    suite = SUITE.replace("checks: {", "checks: {attacks: {openapi: api.yaml}, ")
+    paths = "openapi: 3.1.0\npaths: {/healthz: {get: {}}}\n"
+    written(change, {"deadweight.yaml": suite, "api.yaml": paths})
+    git(change, "rm", "-q", "--cached", "deadweight.yaml")
+    git(change, "commit", "-qm", "three")
+    git(change, "update-ref", "refs/remotes/origin/main", "HEAD")
+    written(change, {"Dockerfile": DOCKERFILE})
+    job = environment("github", forge.url, tmp_path)
+    assert shell("deadweight review --since origin/main --post github", change, job) == 0
+    assert "content-encoding" in told(forge)
+
+
+@pytest.mark.slow
 def test_the_components_script_keeps_one_comment(change, forge, tmp_path):
     job = environment("gitlab", forge.url, tmp_path) | {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main"}
     _install, *script = COMPONENT["deadweight"]["script"]

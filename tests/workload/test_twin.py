@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-from unittest.mock import create_autospec
 
 import pytest
 
@@ -11,7 +10,8 @@ from deadweight.checks import runner
 from deadweight.engine.http import Answer
 from deadweight.project.git import git
 from deadweight.project.workspace import Workspace
-from deadweight.sources.protocol import Source
+from deadweight.sources.remote import RemoteSource
+from deadweight.sources.settings import load
 from deadweight_images.inspect.runtime import Listing, Runtime
 from deadweight_workload import Difference, compare, compared, lines
 from deadweight_workload.twin.answers import facts, steady
@@ -224,10 +224,11 @@ def test_a_variant_as_another_revision_has_it(tmp_path):
         git(tmp_path, "add", "deadweight.yaml")
         git(tmp_path, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "x")
     workspace = Workspace.open(print, tmp_path / "deadweight.yaml")
-    workspace.source = create_autospec(Source)
+    workspace.source = RemoteSource("registry", workspace.state, load(workspace.state))
     for revision, word in (("HEAD~1", "y"), ("HEAD~2", "x"), ("HEAD~2", "x")):
         with at_revision(workspace, revision) as then:
-            assert (then.suite.variants[0].description, then.source) == (word, workspace.source)
+            assert (then.suite.variants[0].description, then.source.name) == (word, "registry")
+            assert vars(then.source)["state"] == then.state != workspace.state
     assert len(list((workspace.state.folder / "twin").iterdir())) == 1
     with raises(UsageError, "twin.no_sides"):
         compared(workspace, ("a", "b"), since="HEAD~1", build=pytest.fail)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from deadweight._errors import MissingError, quoting
 from deadweight.records.built_image import Base
+from deadweight.records.paths import State
 
 Say = Callable[[str], None]
 """Takes one line of progress."""
@@ -60,6 +62,12 @@ class Source(Protocol):
 
     name: str
     """``registry``, ``mirror`` or ``local``."""
+
+    def at(self, state: State) -> Source:
+        """The same for another checkout of the project, whose state folder is what leads to packages."""
+        other = copy(self)
+        vars(other)["state"] = state
+        return other
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """Names of the external programs that ``prepare`` will need (``deadweight.toolchain`` names)."""

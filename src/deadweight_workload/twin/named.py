@@ -69,5 +69,5 @@ def at_revision(workspace: Workspace, revision: str) -> Iterator[Workspace]:
             copy = shutil.copytree if name.is_dir() else shutil.copy
             copy(name, tree / place / name.name)
     with Workspace.open(workspace.say, tree / place / workspace.suite.file.name) as then:
-        then.source = workspace.source
+        then.source = workspace.source.at(then.state)
         yield then
