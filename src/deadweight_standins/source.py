@@ -27,6 +27,7 @@ from deadweight.sources.protocol import (
     BuildEnvironment,
     NoBase,
     Say,
+    Source,
     ToMake,
 )
 from deadweight.sources.settings import Settings, decided
@@ -49,7 +50,7 @@ UNSIGNED = {"COREPACK_INTEGRITY_KEYS": "0"}
 stand-ins are built so, which nobody ships; digests are compared as ever."""
 
 
-class LocalSource:
+class LocalSource(Source):
     """Stand-ins from OS packages. ``state`` is the project's; everything made lies in the user's cache."""
 
     name = "local"
