@@ -60,9 +60,10 @@ def test_dockerfiles_at_a_registry_need_nothing_compiled(tmp_path, monkeypatch):
         write_suite(tmp_path, "name: s\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n"), print
     )
     variants = workspace.suite.variants
+    cache = fresh_cache(tmp_path / "cache", programs=True)
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "empty"))
     assert tools_of(workspace, variants) == ("docker-cli", ENGINE, "go")  # for our programs, which containers need
-    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(fresh_cache(tmp_path / "cache", programs=True)))
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(cache))
     assert tools_of(workspace, variants) == ("docker-cli", ENGINE)
     assert "go" not in {catalogue.program(name).kind for name in ("docker-cli", "go")}
 
