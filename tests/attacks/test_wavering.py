@@ -86,25 +86,37 @@ def test_a_steady_service_costs_few_trials_more(subject, monkeypatch, root, most
     assert (code, trials) == ("", most)
 
 
-@pytest.mark.parametrize("source", ["openapi", "suite"])
-@pytest.mark.parametrize("problems", [["", "metrics: 29"], ["metrics: 29", "", "metrics: 29"]])
-def test_a_request_of_no_suite_that_is_not_answered_alike_is_left_out(subject, monkeypatch, source, problems):
-    """One of the suite's is not: nothing can be proven then."""
-    step, ways = Step("metrics", "GET /metrics", HttpRequest(path="/metrics"), source=source), itertools.cycle(problems)
+def asked_for(subject, monkeypatch, source: str, problems, enough_bytes: int = 2**40) -> None:
+    """One request for metrics, with these problems one after another where a trial has less memory than ``enough_bytes``."""
+    step = Step("metrics", "GET /metrics", HttpRequest(path="/metrics"), source=source)
     api = [step.check()]
 
     def asking(subject, steps):
         api[:] = [one.check() for one in steps]
         return subject
 
-    def attempt(_subject, _options, _exits, **_more):
-        problem = next(ways) if api else ""
+    def attempt(_subject, options, _exits, **_more):
+        problem = next(problems) if api and options.memory_bytes < enough_bytes else ""
         return Trial(problem, "1:1", request=problem and "metrics")
 
     subject.variant = subject.variant.model_copy(update={"checks": SimpleNamespace(api=api)})
     monkeypatch.setattr(search, "asking", asking)
     monkeypatch.setattr(search, "attempt", attempt)
     monkeypatch.setattr(Judge, "begun", lambda _subject, say, hosts: Judge(subject, Workload((step,)), (), hosts, say))
+
+
+def test_a_request_that_fails_for_want_of_memory_is_not_left_out(subject, monkeypatch):
+    memory = subject.variant.run.memory
+    asked_for(subject, monkeypatch, "openapi", itertools.cycle(["metrics: no memory", ""]), memory)
+    with raises(CheckFailed, "harden.wavers"):
+        search._tightest(subject, lambda _line: None)
+
+
+@pytest.mark.parametrize("source", ["openapi", "suite"])
+@pytest.mark.parametrize("problems", [["", "metrics: 29"], ["metrics: 29", "", "metrics: 29"]])
+def test_a_request_of_no_suite_that_is_not_answered_alike_is_left_out(subject, monkeypatch, source, problems):
+    """One of the suite's is not: nothing can be proven then."""
+    asked_for(subject, monkeypatch, source, itertools.cycle(problems))
     if source == "suite":
         with raises(CheckFailed, "harden.wavers"):
             search._tightest(subject, lambda _line: None)

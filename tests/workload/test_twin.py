@@ -14,7 +14,7 @@ from deadweight.sources.remote import RemoteSource
 from deadweight.sources.settings import load
 from deadweight_images.inspect.runtime import Listing, Runtime
 from deadweight_workload import Difference, compare, compared, lines
-from deadweight_workload.twin.answers import facts, steady
+from deadweight_workload.twin.answers import escapes, facts, steady
 from deadweight_workload.twin.causes import Looked, missing
 from deadweight_workload.twin.check import other_side
 from deadweight_workload.twin.compare import content_differences, differing
@@ -124,6 +124,14 @@ def test_a_body_is_taken_apart_by_its_kind():
         "2",
         "{}",
     )
+
+
+@pytest.mark.parametrize(("kind", "body", "expected"), [
+    ("application/json", r'{"a": "\u00e4\ufffd\u00e4"}', r"\u00e4 \ufffd"), ("application/problem+json", "{}", "none"),
+    ("text/plain", r"\u00e4", ""),
+])  # fmt: skip
+def test_characters_that_json_writes_as_escapes(kind, body, expected):
+    assert escapes(Answer(200, {"content-type": kind}, body.encode(), 0.1)) == expected
 
 
 @pytest.fixture(scope="session")

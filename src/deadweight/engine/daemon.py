@@ -202,8 +202,8 @@ NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DI
 
 
 def image_platform() -> str:
-    """The platform that images are built for (``linux/arm64``): that of the engine that runs, else this machine's. Starts none, and
-    tells no trouble: who looks for an engine does."""
+    """The platform that images are built for (``linux/arm64``): the running engine's, else this machine's. Starts no engine, and
+    raises nothing if none can be reached."""
     name = _architecture(*map(os.environ.get, NAMING)) or platform.machine().lower()
     return f"linux/{ARCHITECTURES.get(name, name)}"
 

@@ -64,7 +64,7 @@ class Source(Protocol):
     """``registry``, ``mirror`` or ``local``."""
 
     def at(self, state: State) -> Source:
-        """The same for another checkout of the project, whose state folder is what leads to packages."""
+        """The same source for another checkout of the project: local packages are reached through its state folder."""
         other = copy(self)
         vars(other)["state"] = state
         return other

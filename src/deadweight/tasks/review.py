@@ -27,7 +27,7 @@ def review(c: Context, since: str = "origin/main", post: Value = None, json: boo
     where = None if post is None else lazy.comment.place(post, os.environ)
     with lazy.Workspace.open(say) as now, lazy.workload.at_revision(now, since) as then:
         say(f"{since}:")
-        before = _examined(then, of_before=True)
+        before = _examined(then, is_base=True)
         say("this branch:")
         _examined(now)
         verdict = replace(judged(now, before, None, since, since), again=(f"invoke review --since {since}",))
@@ -36,16 +36,16 @@ def review(c: Context, since: str = "origin/main", post: Value = None, json: boo
     tell(verdict, "\n".join([text, *behaviour, ""]), where, as_json=json, silent=not behaviour)
 
 
-def _examined(workspace: lazy.Workspace, *, of_before: bool = False) -> lazy.Report:
-    """All that can be built, verified. What fails is in the report; so is what a suite of today names that was not there before:
-    its checks are not measured then."""
+def _examined(workspace: lazy.Workspace, *, is_base: bool = False) -> lazy.Report:
+    """The report after all variants were built and verified, as far as they can be. The suite may name files that the base does not
+    have yet: its checks are then not measured."""
     variants = workspace.suite.variants
     outcomes = build_variants(workspace, variants)
     built = {outcome.variant for outcome in outcomes if outcome.result in ("built", "cached")}
     try:
         verify_variants(workspace, [variant for variant in variants if variant.name in built])
     except UsageError as error:
-        if not of_before:
+        if not is_base:
             raise
         say(wording("tasks.not_verified_before", problem=error.message))
     return write(workspace)[0]

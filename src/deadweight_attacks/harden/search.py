@@ -132,9 +132,10 @@ def circumstances(subject: Subject) -> str:
 # Trials of one search, and what is believed of them: a service may fail one start of many, or the machine does.
 RUNS = 3
 """So many trials with the same settings agree before it is believed that a wall makes one fail."""
-ENOUGH, AFTER_A_HITCH = 16, 22
+ENOUGH, AFTER_A_HITCH, BEFORE_LIMITS = 16, 22, 8
 """So many trials pass before anything is believed, and so many after a hitch: where a service fails 30 % of its starts, fewer than
-2 % of searches find something (``tests/attacks/test_wavering.py`` counts). Most of these trials are made anyway."""
+2 % of searches find something (``tests/attacks/test_wavering.py`` counts). Most of these trials are made anyway, and some before
+the limits are lowered: a request that fails there now and then fails by itself, not at a limit."""
 AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
 """Trials side by side where only the service's steadiness is asked for; fewer of one that takes its time to come up."""
 HASTY_SECONDS = 5.0
@@ -148,8 +149,8 @@ class Tries:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
     the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
     the trials that passed since then, ``failed`` the settings that failed last, ``worked`` all that passed, each with whether the
-    trial was brief: with the requests ``brief`` alone. ``at_once``: the requests also sent at once. ``unsteady``: requests of no
-    suite that are answered now so and now so; they are sent no more."""
+    trial was brief: with the requests ``brief`` alone. ``at_once``: the requests also sent at once. ``limited``: whether
+    limits are being lowered. ``unsteady``: our own requests whose answers differ from trial to trial; they are sent no more."""
 
     subject: Subject
     say: Say
@@ -165,6 +166,7 @@ class Tries:
     failed: tuple[RunOptions, bool] | None = None
     at_once: tuple[str, ...] = ()
     brief: tuple[str, ...] = ()
+    limited: bool = False
     worked: list[tuple[RunOptions, bool]] = field(default_factory=list)
     unsteady: list[str] = field(default_factory=list)
 
@@ -208,8 +210,9 @@ class Tries:
             self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
 
     def _leave_out(self, name: str) -> bool:
-        """Send a request no more that failed with settings that also work; False for one of the suite's, and for none."""
-        if not any(step.name == name and step.source != "suite" for step in self._steps):
+        """Stop sending a request of our own that failed with settings that also work. False if it is the suite's, if there is none,
+        and while limits are lowered: there it may have failed for want of memory."""
+        if self.limited or not any(step.name == name and step.source != "suite" for step in self._steps):
             return False
         self.unsteady.append(name)
         self.subject = asking(self.subject, [step for step in self._steps if step.name != name])
@@ -231,10 +234,10 @@ class Tries:
             if not self.passes(f"{what}{AGAIN}", options):
                 raise self._wavers(number, number + 1)
 
-    def believed(self, what: str, options: RunOptions) -> None:
+    def believed(self, what: str, options: RunOptions, enough: int = ENOUGH) -> None:
         """As many more trials of what was found as are missing to those that have to pass: side by side, and where one fails there,
         each alone, for it may be the machine's limit; not so where there was a hitch before. Raises CheckFailed as ``steady``."""
-        missing = (AFTER_A_HITCH if self.wavered else ENOUGH) - self.passed
+        missing = (AFTER_A_HITCH if self.wavered else enough) - self.passed
         if missing <= 0:
             return
         at_once = SLOW_AT_ONCE if self.last.seconds > SLOW_SECONDS else AT_ONCE
@@ -305,6 +308,8 @@ def _tightest(subject: Subject, say: Say) -> tuple[Hardened, Workload]:
         # By number, as it is printed: what starts as root may have become somebody else since.
         options = options if is_root(options.user or "") else options.but(user=search.user)
         options = engine.owned(subject.engine_image(), options)
+        search.believed("the suite's limits", options, BEFORE_LIMITS)
+        search.limited = True
         options, headroom = _limited(search, options, unheld, judge.largest_bytes)
         search.believed("all together", options)
         work = replace(work, steps=tuple(step for step in work.steps if step.name not in search.unsteady))

@@ -59,6 +59,7 @@ def compare(
     if not work.steps:
         raise MissingError(wording("ledger.nothing"), hint=wording("ledger.add"))
     found, masked, seen = _asked(a, b, work.steps, names[0])
+    found = [one for one in found if probing or one.request != CONTENTS]
     probes = frozenset(step.name for step in work.steps if step.source == "probe")
     plain = {(one.field, one.a, one.b) for one in found if one.request not in probes}
     found = [one for one in found if one.request not in probes or (one.field, one.a, one.b) not in plain]
