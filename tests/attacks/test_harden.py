@@ -51,6 +51,7 @@ def _brief():
         patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
         patch.setattr(search, "LEAST_PIDS", 12)
         patch.setattr(search, "ENOUGH", 1)
+        patch.setattr(search, "BEFORE_LIMITS", 1)
         yield
 
 
