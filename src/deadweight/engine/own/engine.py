@@ -259,7 +259,10 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
         else:
             say(wording("engine.no_iptables"))
         return ["--bridge", where.bridge, "--iptables=false"]
-    return [] if machine.has_iptables() else ["--iptables=false"]
+    if machine.has_iptables():
+        return []
+    say(wording("engine.no_iptables"))
+    return ["--iptables=false"]
 
 
 def _await(where: Layout, argv: list[str], log_bytes: int) -> None:
