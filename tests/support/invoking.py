@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 
 from tests.support import forked
 
-SECONDS = 200.0
+SECONDS = 400.0
 """How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
 TASKS = "from deadweight.tasks import namespace as ns\n"
 Started = subprocess.Popen[str]
