@@ -13,6 +13,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.service import Service, ServiceDown
 from deadweight_workload.api import run_item
+from deadweight_workload.ids import ids_of
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -116,6 +117,7 @@ def ask_at_once(
     """Send the requests of these names again and again, ``crowd`` at a time; what was wrong with those that failed. ``times``
     as many."""
     asked = replace(subject, service=_Given(subject, container))
+    ids_of(container).fixed = True
     items = [item for item in subject.variant.checks.api if item.name in names]
     ends = time.monotonic() + CROWD_SECONDS * times
 

@@ -33,15 +33,20 @@ def ids_of(container: Container) -> Ids:
 
 class Ids:
     """What a service called the things that it made, by the path they were sent to or, where a link says so, by the operation that
-    needs them."""
+    needs them. ``fixed``: nothing more is noted, as where requests are sent at once and chance decides which is answered last."""
 
     def __init__(self) -> None:
         self._made = defaultdict[str, dict[str, str]](dict)
+        self._deleted = set[str]()
+        self.fixed = False
 
     def hear(self, step: Step, request: Prepared, answer: Answer) -> None:
-        """Note what a POST made, and what the links of its operation name."""
-        if not 200 <= answer.status < 300:
+        """Note what a POST made, what a DELETE took away, and what the links of its operation name."""
+        if self.fixed or not 200 <= answer.status < 300:
             return
+        path = request.path.partition("?")[0].rstrip("/")
+        if request.method == "DELETE":
+            self._deleted.add(path)
         for link in step.links:
             if value := _valued(link.value, step, request, answer):
                 self._made[link.operation][link.parameter] = value
@@ -54,10 +59,12 @@ class Ids:
             for part in (inner, document):
                 values = part.items() if isinstance(part, dict) else ()
                 made |= {key: str(value) for key, value in values if isinstance(value, str | int) and value != ""}
-        self._made[request.path.partition("?")[0].rstrip("/")] = made
+        self._made[path] = made
+        self._deleted -= {f"{path}/{urllib.parse.quote(name, safe='%')}" for name in made.values()}
 
     def filled(self, step: Step, request: Prepared) -> Prepared:
-        """The step's request, with these names in the places of its operation's template (``GET /items/{id}``) and query."""
+        """The step's request, with these names in the places of its operation's template (``GET /items/{id}``) and query. Only a
+        DELETE names again what was deleted: other requests have their own values then."""
         path, mark, query = request.path.partition("?")
         parts, template = path.split("/"), step.operation.partition(" ")[2].split("/")
         if step.source == "suite" or step.as_is:
@@ -65,8 +72,10 @@ class Ids:
         linked = self._made.get(step.operation, {})
         for at, part in enumerate(template if len(parts) == len(template) else ()):
             if part.startswith("{"):
-                name = linked.get(part[1:-1]) or self._name("/".join(parts[:at]), part[1:-1])
-                parts[at] = urllib.parse.quote(name, safe="%") or parts[at]
+                above = "/".join(parts[:at])
+                name = urllib.parse.quote(linked.get(part[1:-1]) or self._name(above, part[1:-1]), safe="%")
+                if name and (request.method == "DELETE" or f"{above}/{name}" not in self._deleted):
+                    parts[at] = name
         pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
         if linked.keys() & dict(pairs):
             query = urllib.parse.urlencode([(name, linked.get(name, value)) for name, value in pairs])

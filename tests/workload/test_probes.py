@@ -63,6 +63,22 @@ def test_what_made_nothing_names_nothing(method, body, status):
     assert (ids.filled(step, request), ids.hidden("7")) == (request, "7")
 
 
+def test_what_was_deleted_is_named_no_more_and_what_is_made_at_once_is_not():
+    ids, step = Ids(), Step("x", "GET /items/{id}/label", HttpRequest(), source="openapi")
+
+    def hear(method: str, path: str, made: bytes = b"") -> str:
+        ids.hear(step, Prepared(method, path, {}, None), Answer(200, {}, made, 0.0))
+        return ids.filled(step, Prepared("GET", "/items/1/label", {}, None)).path
+
+    assert hear("POST", "/items", b'{"id": "a b"}') == "/items/a%20b/label"
+    assert hear("DELETE", "/items/a%20b?force=1") == "/items/1/label"
+    delete = replace(step, operation="DELETE /items/{id}")
+    assert ids.filled(delete, Prepared("DELETE", "/items/1", {}, None)).path == "/items/a%20b"
+    assert hear("POST", "/items", b'{"id": "a b"}') == "/items/a%20b/label"
+    ids.fixed = True
+    assert hear("POST", "/items", b'{"id": 9}') == hear("DELETE", "/items/a%20b") == "/items/a%20b/label"
+
+
 @pytest.mark.parametrize(("value", "filled"), [
     ("$response.body#/order/0/key", "/by/k%207"), ("{$response.body#/order/0/key}", "/by/k%207"),
     ("$response.header.Location", "/by/9"), ("$response.header.x-id", "/by/h"), ("$request.path.shop", "/by/s1"),

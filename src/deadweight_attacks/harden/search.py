@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from deadweight_workload.model import Workload
 
 # What a search found is kept: asked for in another format, or once more, it is written anew without one trial.
-EDITION = 11
+EDITION = 12
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
