@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.engine import netns
-from deadweight.engine.container import frame, hijacked
+from deadweight.engine.container import frame
 from deadweight.engine.faults import translated
 from deadweight_attacks.listeners import Serving
 
@@ -89,11 +89,10 @@ class FarMetadata(Metadata):
         self._guard = threading.Lock()
         tunnels.ruled(attacker, ["address", ADDRESS])
         with translated("answer as the cloud's metadata"):
-            stream = tunnels.started(attacker, ["answer", str(PORT), _answer(secret).decode()])
-        self._held = contextlib.ExitStack()
-        _, line = frame(self._held.enter_context(hijacked(stream)), START_SECONDS)
+            self._stream = tunnels.started(attacker, ["answer", str(PORT), _answer(secret).decode()])
+        _, line = frame(self._stream, START_SECONDS)
         if line.strip() != b"listening":
-            self._held.close()
+            self._stream.close()
             raise OSError(line.decode(errors="replace").strip() or "nothing is listening there")
 
     def accompany(self, container: Container) -> None:
@@ -118,7 +117,7 @@ class FarMetadata(Metadata):
         return True
 
     def close(self) -> None:
-        self._held.close()
+        self._stream.close()
 
 
 def _answer(secret: str) -> bytes:

@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deadweight.engine.container import STDERR, frames, hijacked
+from deadweight.engine.container import STDERR, frame, frames
 from deadweight.engine.faults import translated
 from deadweight_attacks.guard import CONTAINER_SECONDS
 from deadweight_attacks.helper import SHELL_TARGET as SHELL, TARGET as HELPER
@@ -86,17 +86,15 @@ class FarListener(Listener):
         kind, text = kinds.get(does, ("tcp", b""))
         self._word, self._closing, self.received, self.connected = word, False, b"", False
         with translated("listen on the attack network"):
-            stream = tunnels.started(attacker, ["listen", kind, text.decode()])
-        self._held = contextlib.ExitStack()
-        self._raw = self._held.enter_context(hijacked(stream))
+            self._stream = tunnels.started(attacker, ["listen", kind, text.decode()])
         try:
-            _, line = next(frames(self._raw, PORT_SECONDS), (STDERR, b"nothing"))
-            self.port = int(line)
+            _, line = frame(self._stream, PORT_SECONDS)
+            self.port = int(line or b"nothing")
         except ValueError as error:
-            self._held.close()
+            self._stream.close()
             raise ConnectionError(f"no listener on the attack network: {error}") from error
         except BaseException:
-            self._held.close()
+            self._stream.close()
             raise
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -108,13 +106,13 @@ class FarListener(Listener):
     def close(self) -> None:
         self._closing = True
         with contextlib.suppress(OSError):
-            self._raw.shutdown(socket.SHUT_RDWR)
+            self._stream.socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(2)
-        self._held.close()
+        self._stream.close()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            for number, data in frames(self._raw, CONTAINER_SECONDS):
+            for number, data in frames(self._stream, CONTAINER_SECONDS):
                 if number == STDERR:
                     self.connected = True
                 else:

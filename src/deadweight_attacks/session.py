@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.engine import netns
-from deadweight.engine.container import STDOUT, frame, hijacked
+from deadweight.engine.container import STDOUT, ExecStream, frame
 from deadweight.engine.faults import translated
 from deadweight.engine.foreground import user_of
 from deadweight.engine.http import Answer
@@ -93,7 +93,7 @@ class Session:
             made = api.exec_create(self.container.id, [*self._before, TARGET, "session"], stdin=True, user=self.user)[
                 "Id"
             ]
-            self._raw = self._stack.enter_context(hijacked(api.exec_start(made, socket=True)))
+            self._stream = self._stack.enter_context(ExecStream(api, made))
             self.obey(Order(("hello", "", "")), 10.0)
             self.pid = self._pid_of(made)
 
@@ -113,8 +113,8 @@ class Session:
         with self._lock:
             tries: list[Try] = []
             self.tries = tries
-            self._raw.settimeout(seconds)
-            self._raw.sendall(json.dumps(asked).encode() + b"\n")
+            self._stream.socket.settimeout(seconds)
+            self._stream.socket.sendall(json.dumps(asked).encode() + b"\n")
             deadline = started + seconds + LATE_SECONDS
             while not self._took(tries, max(0.1, deadline - time.monotonic())):
                 pass
@@ -135,7 +135,7 @@ class Session:
         """The next line. Frames are read whole: one may hold several lines, or the end of one and the begin of the next."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._unread:
-            number, data = frame(self._raw, max(0.01, deadline - time.monotonic()))
+            number, data = frame(self._stream, max(0.01, deadline - time.monotonic()))
             if not data and not number:
                 raise ConnectionError(wording("attacker.program_ended"))
             self._unread += data if number == STDOUT else b""
@@ -162,8 +162,8 @@ class Session:
     def close(self) -> None:
         """It ends, and so does all that it started; an order that is being carried out gets no answer."""
         with contextlib.suppress(OSError):
-            self._raw.sendall(b'{"words": ["stop"]}\n')
-            self._raw.shutdown(socket.SHUT_RDWR)  # who waits for an answer is woken
+            self._stream.socket.sendall(b'{"words": ["stop"]}\n')
+            self._stream.socket.shutdown(socket.SHUT_RDWR)  # who waits for an answer is woken
         with contextlib.suppress(OSError):
             self._stack.close()
 

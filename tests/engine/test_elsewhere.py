@@ -1,5 +1,6 @@
 """An engine elsewhere, over TLS and over SSH: a container that cannot be reached from here is reached through its engine."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from deadweight.engine.options import RunOptions
 from deadweight.suite.model import Health
 from tests.support.codes import codes, raises
 from tests.support.fault_project import wait_for
-from tests.support.tls_engine import elsewhere
+from tests.support.tls_engine import cuttable, elsewhere
 from tests.support.trees import shell_script, written
 
 HEALTH = Health(path="/healthz", within_seconds=20)
@@ -80,6 +81,23 @@ def test_a_service_in_an_engine_elsewhere_and_a_port_of_this_machine_lead_throug
         assert 8080 in [listener.port for listener in container.listeners()]
         assert [tunnel for tunnel in of_tunnels(there) if tunnel != container.id]
     assert of_tunnels(there) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+def test_what_comes_in_one_piece_with_the_head_of_the_answer_is_read(engine, misbehaving_image, tmp_path, tls):
+    """A busy machine reads both at once: output, and a tunnel's first word, would be lost."""
+    socket = engine.host.removeprefix("unix://")
+    with contextlib.ExitStack() as stack:
+        if tls:
+            host = stack.enter_context(elsewhere(socket, tmp_path, gather=1.0))
+        else:
+            host, _ = stack.enter_context(cuttable(socket, gather=1.0))
+        endpoint = api.Endpoint(host, ours=False, certificates=str(tmp_path) if tls else None)
+        there = stack.enter_context(Engine.connect(endpoint, project="deadweight-tests-pieces"))
+        container = stack.enter_context(there.start(misbehaving_image, RunOptions(publish=8080)))
+        assert container.exec(["/app"]).output.startswith(b"misbehave: mode")
+        assert container.http().request("GET", "/json", timeout=10).status == 200
 
 
 def test_a_container_without_a_network_is_reached_and_the_program_is_gone_then(remote, engine, misbehaving_image):

@@ -46,19 +46,22 @@ def port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
-async def listening(behind: Open, delay: float = 0.0, ssl: SSLContext | None = None, port: int = 0) -> asyncio.Server:
+async def listening(
+    behind: Open, delay: float = 0.0, ssl: SSLContext | None = None, port: int = 0, gather: float = 0.0
+) -> asyncio.Server:
     """A port of loopback that leads to what lies behind."""
-    return await asyncio.start_server(lambda *ends: joined(ends, behind, delay), "127.0.0.1", port, ssl=ssl)
+    return await asyncio.start_server(lambda *ends: joined(ends, behind, delay, gather), "127.0.0.1", port, ssl=ssl)
 
 
-async def joined(front: Ends, behind: Open, delay: float = 0.0) -> None:
-    """Pass on what comes from either side to the other, ``delay`` seconds later, until both have ended; then close both."""
+async def joined(front: Ends, behind: Open, delay: float = 0.0, gather: float = 0.0) -> None:
+    """Pass on what comes from either side to the other, ``delay`` seconds later, until both have ended; then close both. What comes
+    from behind within ``gather`` seconds is passed on in one piece."""
     open_ends = [front[1]]
     try:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             reader, writer = await behind()
             open_ends.append(writer)
-            await asyncio.gather(copied(front[0], writer, delay), copied(reader, front[1], delay))
+            await asyncio.gather(copied(front[0], writer, delay), copied(reader, front[1], delay, gather))
     finally:
         for end in open_ends:
             end.transport.abort()
@@ -87,11 +90,16 @@ async def proxying(host: str, port: int = 0, *, password: str = "", asked: Path 
     return await asyncio.start_server(serve, host, port)
 
 
-async def copied(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float = 0.0) -> None:
-    """Pass on what comes, ``delay`` seconds later, until there is no more."""
+async def copied(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float = 0.0, gather: float = 0.0
+) -> None:
+    """Pass on what comes, ``delay`` seconds later, until there is no more: in one piece what comes within ``gather`` seconds."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(OSError):
-        while data := await source.read(65536):
+        while True:
+            await asyncio.sleep(gather)
+            if not (data := await source.read(65536)):
+                break
             if delay:
                 loop.call_later(delay, target.write, data)
             else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import shutil
 import ssl
 import sys
@@ -15,7 +16,7 @@ from tests.support.relay import listening, port_of, serving
 
 
 @contextlib.contextmanager
-def elsewhere(socket: str, folder: Path) -> Iterator[str]:
+def elsewhere(socket: str, folder: Path, gather: float = 0.0) -> Iterator[str]:
     """Gives ``tcp://127.0.0.1:PORT``; ``folder`` then holds ca.pem, cert.pem and key.pem, as Docker's client wants them."""
     authority(folder, {"server": ["127.0.0.1"], "client": ["127.0.0.1"]})
     (folder / "client.pem").rename(folder / "cert.pem")
@@ -23,14 +24,18 @@ def elsewhere(socket: str, folder: Path) -> Iterator[str]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    with cuttable(socket, context) as (address, _):
+    with cuttable(socket, context, gather) as (address, _):
         yield address
 
 
 @contextlib.contextmanager
-def cuttable(socket: str, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Gives ``tcp://127.0.0.1:PORT``, and what makes the engine be gone there, with every connection to it."""
-    with serving(lambda: listening(lambda: asyncio.open_unix_connection(socket), ssl=tls)) as (server, cut):
+def cuttable(
+    socket: str, tls: ssl.SSLContext | None = None, gather: float = 0.0
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Gives ``tcp://127.0.0.1:PORT``, and what makes the engine be gone there, with every connection to it. What it sends within
+    ``gather`` seconds comes in one piece."""
+    behind = functools.partial(asyncio.open_unix_connection, socket)
+    with serving(lambda: listening(behind, ssl=tls, gather=gather)) as (server, cut):
         yield f"tcp://127.0.0.1:{port_of(server)}", cut
 
 

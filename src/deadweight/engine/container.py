@@ -7,6 +7,8 @@ import functools
 import io
 import os
 import select
+import socket
+import ssl
 import struct
 import tarfile
 import time
@@ -343,8 +345,8 @@ class Container:
         output = {STDOUT: bytearray(), STDERR: bytearray()}
         with translated(f"exec in container {self.name}"):
             handle = self.api.exec_create(self.id, list(argv), user=user)["Id"]
-            with hijacked(self.api.exec_start(handle, socket=True)) as raw:
-                for number, data in frames(raw, seconds):
+            with ExecStream(self.api, handle) as stream:
+                for number, data in frames(stream, seconds):
                     if number in output:
                         output[number] += data[: MOST_OUTPUT_BYTES - len(output[number])]
             code = self.api.exec_inspect(handle)["ExitCode"]
@@ -402,40 +404,56 @@ STDOUT, STDERR = 1, 2
 _CHUNK = 65536
 
 
-@contextlib.contextmanager
-def hijacked(stream: Any) -> Iterator[Any]:
-    """The socket inside what the SDK gives for ``socket=True``; all of it is closed at the end."""
-    response = getattr(stream, "_response", None)
-    try:
-        yield getattr(stream, "_sock", stream)  # over a unix socket the SDK wraps the real one
-    finally:
-        if response is not None:
-            response.close()
-        stream.close()
+class ExecStream(contextlib.ExitStack):
+    """The connection to a program that the engine starts in a container; ``handle`` is of ``exec_create``. Leaving it closes it.
+
+    The SDK gives the socket, but the first bytes may have come in one piece with the head of the engine's answer: then they are in
+    the reader of the SDK's response, and no longer in the socket.
+    """
+
+    def __init__(self, api: APIClient, handle: str) -> None:
+        super().__init__()
+        given: Any = api.exec_start(handle, socket=True)
+        self.callback(given.close)
+        self.callback(given._response.close)
+        self.socket: socket.socket = getattr(given, "_sock", given)  # over TLS the SDK gives it unwrapped
+        self._early = b""
+        self.socket.setblocking(False)  # only what has come is looked at
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._early = given._response.raw._fp.fp.peek()
+
+    def pending(self) -> int:
+        """How many bytes are there that the kernel does not tell of (select(2))."""
+        return len(self._early) or (self.socket.pending() if isinstance(self.socket, ssl.SSLSocket) else 0)
+
+    def recv(self, most: int, seconds: float) -> bytes:
+        """The next bytes; none where the other side has ended. Raises TimeoutError."""
+        self.socket.settimeout(seconds)
+        early, self._early = self._early[:most], self._early[most:]
+        return early or self.socket.recv(most)
 
 
-def frames(raw: Any, seconds: float) -> Iterator[tuple[int, bytes]]:
+def frames(stream: ExecStream, seconds: float) -> Iterator[tuple[int, bytes]]:
     """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed."""
     deadline = time.monotonic() + seconds
-    while header := _exactly(raw, 8, deadline):
+    while header := _exactly(stream, 8, deadline):
         number, length = struct.unpack(">BxxxL", header)
-        yield number, _exactly(raw, length, deadline)
+        yield number, _exactly(stream, length, deadline)
 
 
-def frame(raw: Any, seconds: float) -> tuple[int, bytes]:
+def frame(stream: ExecStream, seconds: float) -> tuple[int, bytes]:
     """The next frame, whole; 0 and nothing where the other side has ended. Raises TimeoutError."""
-    return next(frames(raw, seconds), (0, b""))
+    return next(frames(stream, seconds), (0, b""))
 
 
-def _exactly(raw: Any, count: int, deadline: float) -> bytes:
+def _exactly(stream: ExecStream, count: int, deadline: float) -> bytes:
     """So many bytes; nothing where the stream ends before."""
     content = bytearray()
     while len(content) < count:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
-        raw.settimeout(left)
-        if not (data := raw.recv(min(count - len(content), _CHUNK))):
+        if not (data := stream.recv(min(count - len(content), _CHUNK), left)):
             return b""
         content += data
     return bytes(content)

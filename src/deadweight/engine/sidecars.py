@@ -18,10 +18,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, wording
-from deadweight.engine.container import STDERR, STDOUT, Container, ContainerState, Host, frame, hijacked
+from deadweight.engine.container import STDERR, STDOUT, Container, ContainerState, ExecStream, Host, frame
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
 from deadweight.engine.options import Mount, RunOptions
@@ -89,10 +89,10 @@ class Sidecars:
             self._beside[container.id] = beside
         return beside
 
-    def _exec_stream(self, beside: Container, words: Sequence[str]) -> Any:
-        """The program's own words carried out there: the stream of what it reads and says (``hijacked``)."""
+    def _exec_stream(self, beside: Container, words: Sequence[str]) -> ExecStream:
+        """The program's own words carried out there: the stream of what it reads and says."""
         handle = self._engine.api.exec_create(beside.id, [self._path, *words], stdin=True)["Id"]
-        return self._engine.api.exec_start(handle, socket=True)
+        return ExecStream(self._engine.api, handle)
 
 
 class Tunnels(Sidecars):
@@ -118,18 +118,18 @@ class Tunnels(Sidecars):
         with translated(f"reach port {port}"):
             stream = self.started(container, ["dial", str(port), host])
         try:
-            number, answer = frame(getattr(stream, "_sock", stream), seconds)
+            number, answer = frame(stream, seconds)
             if number != STDERR or answer.strip() != b"connected":
                 raise ConnectionRefusedError(answer.decode(errors="replace").strip() or "nothing")
         except BaseException:
-            with hijacked(stream):
-                raise
+            stream.close()
+            raise
         ours, theirs = socket.socketpair()
         threading.Thread(target=_pass_on, args=(stream, theirs), name="tunnel", daemon=True).start()
         return ours
 
-    def started(self, container: Container, words: Sequence[str]) -> Any:
-        """The program's own words carried out in its network: the stream of what it reads and says (``hijacked``)."""
+    def started(self, container: Container, words: Sequence[str]) -> ExecStream:
+        """The program's own words carried out in its network: the stream of what it reads and says."""
         return self._exec_stream(self.sidecar_of(container), words)
 
     def ruled(self, container: Container, words: Sequence[str]) -> None:
@@ -184,18 +184,18 @@ class Tunnels(Sidecars):
         return self.sidecar_of(container).exec([self._path, "listeners"], seconds=10).output.decode(errors="replace")
 
 
-def _pass_on(stream: Any, theirs: socket.socket) -> None:
+def _pass_on(stream: ExecStream, theirs: socket.socket) -> None:
     """Until either side ends. One thread for both ways: a TLS connection is not to be read and written by two at once."""
-    with theirs, hijacked(stream) as raw, contextlib.suppress(OSError, ValueError):
+    with theirs, stream, contextlib.suppress(OSError, ValueError):
+        raw = stream.socket
         raw.settimeout(FRAME_SECONDS)
         watched = [raw, theirs]
         while True:
-            buffered = getattr(raw, "pending", lambda: 0)()
-            ready = [raw] if buffered else select.select(watched, [], [], LOOK_SECONDS)[0]
+            ready = [raw] if stream.pending() else select.select(watched, [], [], LOOK_SECONDS)[0]
             if theirs not in watched and _gone(theirs):
                 return
             if raw in ready:
-                number, data = frame(raw, FRAME_SECONDS)
+                number, data = frame(stream, FRAME_SECONDS)
                 if not number:
                     return
                 if number == STDOUT:
@@ -329,8 +329,8 @@ class Recorders(Sidecars):
         beside = self._stand(container, options)
         with translated("listen to the recorder"):
             stream = self._exec_stream(beside, [does, name])
-        with hijacked(stream) as raw:
-            heard = Heard(raw)
+        with stream:
+            heard = Heard(stream)
             container.started = time.monotonic()
             yield heard
 
@@ -344,8 +344,8 @@ class Recorders(Sidecars):
 class Heard:
     """What who listens has heard so far, from when it has joined. Raises Gone."""
 
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
+    def __init__(self, stream: ExecStream) -> None:
+        self._stream = stream
         self._said = b""
         self._next(JOIN_SECONDS, STDERR, b"joined")
 
@@ -360,7 +360,7 @@ class Heard:
     def _answer(self, end: Callable[[], int]) -> bytes:
         """Ask for an answer, which ends where ``end`` finds its end in what came."""
         try:
-            self._raw.sendall(b"\n")
+            self._stream.socket.sendall(b"\n")
         except OSError as error:
             raise Gone(wording("engine.recorder_gone", problem=error)) from error
         while not (count := end()):
@@ -371,7 +371,7 @@ class Heard:
     def _next(self, seconds: float, kind: int, word: bytes | None = None) -> bytes:
         """What comes next, of this kind, and nothing but this word. Raises Gone."""
         try:
-            number, data = frame(self._raw, seconds)
+            number, data = frame(self._stream, seconds)
         except OSError as error:
             raise Gone(wording("engine.recorder_silent", problem=error)) from error
         if number != kind or (word is not None and data.strip() != word):
