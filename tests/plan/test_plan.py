@@ -263,6 +263,9 @@ def test_each_rebuild_has_its_reason(site):
     go(site, builder)
     (site.state.image("one") / "out").unlink()
     assert reason() == ("plan.output_gone", {})
+    go(site, builder)
+    site = replace(site, suite=site.suite.model_copy(update={"name": "renamed"}))
+    assert reason() == ("plan.input_differs", {"input": "image name", "how": "changed"})
 
 
 def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monkeypatch):

@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from deadweight._errors import DeadweightError, wording
 from deadweight._packages import images
 from deadweight.builders.protocol import Builder, Inputs, Job, Site, Step
+from deadweight.builders.shared.common import image_name
 from deadweight.records.built_image import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.ignore import Ignore, walk
 from deadweight.records.paths import State
@@ -237,7 +238,7 @@ def make_plan(
         for variant in variants:
             looked_into.append(site.root / variant.source)
             for step in builder_of(variant).steps(variant, site):
-                steps.setdefault(step.key, step)
+                steps.setdefault(step.key, _named(step, variant, site))
                 wanted.setdefault(step.key, set()).add(variant.name)
         waits = _waits(steps)
         for key in _in_order(waits):
@@ -245,6 +246,14 @@ def make_plan(
             before = [tasks[other] for other in steps[key].after if other in tasks]
             tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
     return Plan(tuple(tasks.values()), waits, digests.settled)
+
+
+def _named(step: Step, variant: Variant, site: Site) -> Step:
+    """The step; the one that makes the image with its name among the inputs, so that it is made again where the suite is renamed."""
+    if step.key != f"image:{variant.name}":
+        return step
+    values = {**step.inputs.values, "image name": image_name(site.suite, variant)}
+    return replace(step, inputs=replace(step.inputs, values=values))
 
 
 @contextlib.contextmanager
