@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 MOST_OPERATIONS = 200
@@ -38,7 +40,9 @@ def examples(document: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if not str(local.get("openapi")).startswith("3.") and "swagger" not in local:
         local["openapi"] = "3.0.3"
     command, sent = [sys.executable, "-P", "-m", __name__], json.dumps(local, default=str).encode()
-    for line in _run.run(command, stdin=sent, timeout=MOST_SECONDS, check=False).output.splitlines():
+    with TemporaryDirectory() as folder:  # hypothesis writes into the folder where it runs
+        made = _run.run(command, cwd=Path(folder), stdin=sent, timeout=MOST_SECONDS, check=False)
+    for line in made.output.splitlines():
         with contextlib.suppress(ValueError):  # it was ended in the midst of one
             operation, kind, fields = json.loads(line)
             yield operation, kind, fields

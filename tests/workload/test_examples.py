@@ -28,9 +28,11 @@ DOCUMENT = {
 }
 
 
-def test_one_bad_operation_does_not_cost_the_others_and_requests_are_the_same_each_time():
+def test_one_bad_operation_does_not_cost_the_others_and_requests_are_the_same_each_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     made = list(examples(DOCUMENT))
     assert made == list(examples(DOCUMENT))
+    assert list(tmp_path.iterdir()) == [], "it left something in the project, which would be built again"
     valid = {operation: fields for operation, kind, fields in made if kind == "valid"}
     assert (valid["POST /own"]["path"], valid["POST /own"]["body"]) == ("/own", '{"a": 5}')
     assert valid["GET /last/{id}"]["path"].startswith("/last/")

@@ -249,7 +249,7 @@ def make_plan(
 
 
 def _named(step: Step, variant: Variant, site: Site) -> Step:
-    """The step; the one that makes the image with its name among the inputs, so that it is made again where the suite is renamed."""
+    """The step. The one that makes the image has its name among the inputs: after a rename it is made again."""
     if step.key != f"image:{variant.name}":
         return step
     values = {**step.inputs.values, "image name": image_name(site.suite, variant)}
