@@ -166,7 +166,7 @@ def test_java_service_passes_its_own_tests(java_project) -> None:
     suites = [ElementTree.parse(file).getroot() for file in java_project.glob("target/surefire-reports/TEST-*.xml")]
     cases = [case for suite in suites for case in suite.iter("testcase")]
     wrong = {"failure", "error", "skipped"}
-    assert [case.attrib for case in cases if wrong & {part.tag for part in case}] == []
+    assert [(case.attrib, part.attrib, part.text) for case in cases for part in case if part.tag in wrong] == []
     method = re.compile(r"@(?:Parameterized)?Test\b.*?void (\w+)\(", re.DOTALL)
     files = list(java_project.glob("src/test/**/*.java"))
     written = {(file.stem, name) for file in files for name in method.findall(file.read_text())}

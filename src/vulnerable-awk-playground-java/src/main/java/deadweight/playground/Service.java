@@ -86,6 +86,8 @@ final class Service {
       runner.stop();
       settled(KILL_GRACE_SECONDS);
     }
+    // On a busy machine the helper may not have come to it yet.
+    server.stop(0);
     helper.shutdownNow();
     handlers.shutdown();
     log.info("stopped");
