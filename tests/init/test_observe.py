@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import socket
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.engine.http import Route
+from deadweight_init.draft import first_draft
 from deadweight_init.prove import observe
 from deadweight_init.prove.recording import Recorder
+from deadweight_init.services import find_services
 from deadweight_init.tree import read_tree
 from deadweight_workload.answers import stable_part
 from tests.support.codes import codes, parts
 from tests.support.http_servers import Answering, served
+from tests.support.trees import written
 
 DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
 BROKEN = "no table: shop"
@@ -77,6 +81,28 @@ def test_an_operation_that_fails_when_it_is_asked_is_no_error_of_the_start(serve
     recorder.ask_first(up, observe.Health("http", port, "/", 200))
     assert recorder.lines == ("listening",)
     assert len(lines) > 1
+
+
+@pytest.mark.parametrize("fails", [*range(1, 6), None], ids=lambda at: f"request {at} fails" if at else "none fails")
+def test_what_answers_at_random_is_not_held(tmp_path, fails):
+    asked = itertools.count(1)
+
+    class Unstable(Answering):
+        def do_GET(self) -> None:
+            unstable = self.path == "/unstable" and next(asked) == fails
+            self.answer(503 if unstable else 200, b"ok")
+
+    written(tmp_path, {"Dockerfile": "FROM scratch\n", "app.py": '@app.get("/unstable")\n@app.get("/prices")\n'})
+    with served(Unstable) as server:
+        connect = functools.partial(socket.create_connection, ("127.0.0.1", server.server_port))
+        route = Route("address", "127.0.0.1", server.server_port, connect)
+        up = SimpleNamespace(http=lambda _port: route, logs=lambda _most: (), listeners=lambda: ())
+        recorder, health = Recorder(read_tree(tmp_path), None), observe.Health("http", server.server_port, "/", 200)
+        recorder.ask_first(up, health)
+        recorder.ask_again(up, health)
+    (found,) = find_services(read_tree(tmp_path))
+    held = recorder.recorded(first_draft(found, "app"), observe.Observation(health))
+    assert {each.path for each in held.api} == {"/", "/prices", *(() if fails else ("/unstable",))}
 
 
 # How long a service is waited for, and what is told where it does not come up.

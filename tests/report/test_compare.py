@@ -113,7 +113,12 @@ def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(before) -
     assert (change.kind, change.regression, diff.unmeasured) == ("build", True, ())
     assert re.match(rf"its last build failed \(then, log x\){'$' if before is UNBUILT else '.*;'}", change.text)
     assert re.findall(r"\d+", headline(diff)) == ["1", "1"]
-    assert between(new, new).regressions
+
+
+def test_a_build_that_failed_before_too_is_not_measured() -> None:
+    old = replace(UNBUILT, failed="its last build failed (then, log x)")
+    diff = between(old, replace(old, failed="its last build failed (now, log y)"))
+    assert (diff.changes, diff.unmeasured) == ((), ("it: its last build failed (now, log y); it failed before, too",))
 
 
 def test_a_variant_that_is_not_built_here_is_not_measured_any_more() -> None:

@@ -2,8 +2,11 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,14 @@ def git(root: Path, *words: str) -> None:
     subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True)
 
 
+def committed(root: Path) -> None:
+    """Make a repository of it, and its state the base."""
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "one")
+    git(root, "update-ref", "refs/remotes/origin/main", "main")
+
+
 @pytest.fixture
 def change(tmp_path) -> Path:
     """A repository whose branch changes how the service answers."""
@@ -39,10 +50,7 @@ def change(tmp_path) -> Path:
         tmp_path / "repository", {"Dockerfile": DOCKERFILE, "deadweight.yaml": SUITE, ".gitignore": ".deadweight/\n"}
     )
     go_program(ROOT / "tests" / "services" / "twin", root / "app")
-    git(root, "init", "-q", "-b", "main")
-    git(root, "add", ".")
-    git(root, "commit", "-qm", "one")
-    git(root, "update-ref", "refs/remotes/origin/main", "main")
+    committed(root)
     (root / "Dockerfile").write_text(DOCKERFILE + "ENV GZIP=no\n")
     git(root, "commit", "-qam", "two")
     return root
@@ -123,6 +131,28 @@ def test_what_a_suite_names_that_was_not_there_before_ends_nothing(change, forge
     job = environment("github", forge.url, tmp_path)
     assert shell("deadweight review --since origin/main --post github", change, job) == 0
     assert "content-encoding" in told(forge)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "ended", "said"), [
+    ("/dial?address=127.0.0.1:8081", 1, r"Stop: this change causes 1 regression.*check api: pass → fail"),
+    ("/dial?address={address}", 3, r"Please review: .*1 not measured.*check api passes and fails at different times"),
+], ids=["always", "at random"])  # fmt: skip
+def test_what_fails_here_alone_is_asked_again_on_both_sides(tmp_path, engine, forge, path, ended, said):
+    """One service needs another port of its own, which this change takes away; the other a connection that is taken once."""
+    ours = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]
+    listener = socket.create_server((ours.get("Gateway") or str(next(ip_network(ours["Subnet"]).hosts())), 0))
+    threading.Thread(target=lambda: (listener.accept()[0].close(), listener.close()), daemon=True).start()
+    asked = path.format(address="{}:{}".format(*listener.getsockname()))
+    suite = SUITE.replace("{path: /healthz}}]", f"{{path: '{asked}'}}}}]")
+    before = DOCKERFILE + "ENV ALSO=:8081\n"
+    root = written(tmp_path / "r", {"Dockerfile": before, "deadweight.yaml": suite, ".gitignore": ".deadweight/\n"})
+    go_program(ROOT / "tests" / "services" / "misbehave", root / "app")
+    committed(root)
+    written(root, {"Dockerfile": DOCKERFILE})
+    job = environment("github", forge.url, tmp_path)
+    assert shell("deadweight review --since origin/main --post github", root, job) == ended
+    assert re.search(said, told(forge), re.DOTALL)
 
 
 @pytest.mark.slow

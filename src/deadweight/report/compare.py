@@ -62,7 +62,7 @@ NAMED = 20
 
 @dataclass(frozen=True)
 class _Pair:
-    """One variant in both reports. ``notes`` and ``lost`` gather what could not be compared, and what is no longer measured."""
+    """One variant in both reports. ``notes`` and ``lost`` gather what could not be compared, and what is not measured now."""
 
     name: str
     old: VariantRecord
@@ -147,8 +147,8 @@ GRADES = {"pass": 2, "warn": 1, "fail": 0}
 class Comparison:
     """All changes, in the order of the new report's variants. ``notes`` tell what could not be compared, and why.
 
-    ``unmeasured`` names what the earlier report had measured and nobody could measure now: images that cannot be had, checks
-    without a result. ``stand_in_note`` tells what of the new report rests on stand-ins, empty where nothing does.
+    ``unmeasured`` names what nobody could measure now: images that cannot be had, builds that failed before too, checks without a
+    result. ``stand_in_note`` tells what of the new report rests on stand-ins, empty where nothing does.
     """
 
     old_generated_at: str
@@ -201,7 +201,9 @@ def compare(old: Report, new: Report, thresholds: ReportThresholds | None = None
 
 def _build(pair: _Pair) -> Iterator[Change]:
     """A build that came to nothing is no image to be compared, whatever lies there of an earlier one."""
-    if pair.new.failed is not None:
+    if pair.new.failed is not None and pair.old.failed is not None:
+        pair.lost.append(f"{pair.name}: {pair.new.failed}; it failed before, too")
+    elif pair.new.failed is not None:
         shown = "; the previous image and figures are compared" if pair.new.build else ""
         yield pair.change("build", f"{pair.new.failed}{shown}", -1, regression=True)
     elif pair.new.build is None and pair.old.build is not None:

@@ -138,7 +138,7 @@ class Verdict:
 
     @property
     def level(self) -> Level:
-        """``stop``: this change made something worse beyond the ratchet. ``look``: something is worse, or no longer measured."""
+        """``stop``: this change made something worse beyond the ratchet. ``look``: something is worse, or not measured."""
         mine = [item.change for item in self.of("change")]
         if any(change.regression for change in mine):
             return "stop"
@@ -210,7 +210,7 @@ def first_line(verdict: Verdict) -> images.Message:
     """What to do, and why, in one line without markup."""
     mine = [item.change for item in verdict.of("change")]
     where = f"in {len({change.variant for change in mine})} of {figures.plural(verdict.variants, 'variant')}"
-    rest = f"; {len(verdict.unmeasured)} no longer measured" if verdict.unmeasured else ""
+    rest = f"; {len(verdict.unmeasured)} not measured" if verdict.unmeasured else ""
     sources: dict[Cause, str] = {"base": "base images", "database": "vulnerability database"}
     for cause, source in sources.items():
         if count := len(verdict.of(cause)):

@@ -184,11 +184,11 @@ def _conclude(comparison: lazy.Comparison, tell: Callable[[str], None]) -> None:
     tell(lazy.markdown.comparison_markdown(comparison))
     since, lost = comparison.old_generated_at, len(comparison.unmeasured)
     if comparison.regressions:
-        text = "; ".join(map(str, comparison.regressions)) + (f"; {lost} no longer measured" if lost else "")
+        text = "; ".join(map(str, comparison.regressions)) + (f"; {lost} not measured" if lost else "")
         count = lazy.figures.plural(len(comparison.regressions), "regression")
         raise CheckFailed(wording("tasks.regressions", count=count, since=since, regressions=text))
     if lost:
-        raise MissingError(wording("tasks.no_longer_measured", count=lost, since=since))
+        raise MissingError(wording("tasks.not_measured_since", count=lost, since=since))
 
 
 HEADS = ("When (UTC)", "Commit", "Size", "Findings", "Attacks held", "Start-up", "Build")

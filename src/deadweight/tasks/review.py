@@ -16,10 +16,13 @@ from deadweight.tasks._words import Value
 from deadweight.tasks.report import judged, tell, write
 from deadweight.tasks.verify import verify_variants
 
+ROUNDS = 2
+"""A check that fails only here is run again so often, before and here."""
+
 
 @task()
 def review(c: Context, since: str = "origin/main", post: Value = None, json: bool = False) -> None:
-    """Build and verify this branch and the commit that it branched off from, and show what differs; exit codes as verdict's.
+    """Compare this branch with its base: build, verify, repeat what fails only here; exit codes as verdict's.
 
     Example: invoke review --since origin/main
     Example: deadweight review --since "origin/$GITHUB_BASE_REF" --post github
@@ -30,7 +33,8 @@ def review(c: Context, since: str = "origin/main", post: Value = None, json: boo
         before = _examined(then, is_base=True)
         say("this branch:")
         _examined(now)
-        verdict = replace(judged(now, before, None, since, since), again=(f"invoke review --since {since}",))
+        verdict = _steady(then, now, judged(now, before, None, since, since))
+        verdict = replace(verdict, again=(f"invoke review --since {since}",))
         behaviour = tuple(_behaviour(then, now, since))
     text = lazy.pull_request.markdown(verdict, where.run if where else 0)
     tell(verdict, "\n".join([text, *behaviour, ""]), where, as_json=json, silent=not behaviour)
@@ -49,6 +53,23 @@ def _examined(workspace: lazy.Workspace, *, is_base: bool = False) -> lazy.Repor
             raise
         say(wording("tasks.not_verified_before", problem=error.message))
     return write(workspace)[0]
+
+
+def _steady(then: lazy.Workspace, now: lazy.Workspace, verdict: lazy.pull_request.Verdict) -> lazy.pull_request.Verdict:
+    """Run again, on the same images, each check of a container that passed before and fails now. One that now fails before or
+    passes here is not measured: the service answers differently by itself."""
+    failed = [item.change for item in verdict.items if item.change.kind == "checks" and item.change.regression]
+    doubted = {(change.variant, change.about) for change in failed if lazy.table.check(change.about).needs_engine}
+    varying: set[tuple[str, str]] = set()
+    for workspace, passes in ((then, True), (now, False)) * ROUNDS:
+        for name in sorted({check for _, check in doubted - varying}):
+            say("once more, before this change:" if passes else "once more, with it:")
+            variants = [one for one in workspace.suite.variants if (one.name, name) in doubted - varying]
+            results = verify_variants(workspace, variants, (name,))
+            varying |= {(result.variant, name) for result in results if result.ok != passes}
+    told = (wording("tasks.varies", variant=variant, check=check) for variant, check in sorted(varying))
+    items = tuple(item for item in verdict.items if (item.change.variant, item.change.about) not in varying)
+    return replace(verdict, items=items, unmeasured=(*verdict.unmeasured, *told))
 
 
 def _behaviour(then: lazy.Workspace, now: lazy.Workspace, since: str) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """Record real answers as the first API checks, list known operations, and say why a run proves little.
 
-An answer's body is checked only as far as two containers agree: times, host names and counters differ between them.
+An answer is checked only as far as two containers agree each time that they are asked: times, host names and counters differ.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,9 @@ Place = tuple[str, int]
 """A path and a port."""
 
 MOST = 30
+ROUNDS, ROUNDS_SECONDS = 4, 20.0
+"""So often the second container is asked; after so long no further time."""
+
 _DANGEROUS = re.compile(
     r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
 )
@@ -121,7 +125,7 @@ class Recorder:
     lines: tuple[str, ...] = ()
     """The first lines that the service wrote."""
     _first: dict[Place, Answer | None] = field(default_factory=dict)
-    _second: dict[Place, Answer | None] = field(default_factory=dict)
+    _more: dict[Place, list[Answer | None]] = field(default_factory=dict)
     _known: int = 0
     _printed: str = ""
 
@@ -141,10 +145,17 @@ class Recorder:
             self._known = len(listed.keys() | asked)
 
     def ask_again(self, container: Container, health: Health) -> None:
-        """Ask the same again; of a job, take its first line."""
+        """Ask the same again, several times; of a job, take its first line."""
         if health.kind == "exit":
             self._printed = first_line(container)
-        self._second = _answers(container, health, self._first)
+        self._more = {place: [] for place in self._first}
+        until = time.monotonic() + ROUNDS_SECONDS
+        for number in range(ROUNDS):
+            if number and time.monotonic() > until:
+                break
+            same = [place for place, first in self._first.items() if _same_status(first, self._more[place])]
+            for place, answer in _answers(container, health, same).items():
+                self._more[place].append(answer)
 
     def recorded(self, draft: Draft, seen: Observation) -> Draft:
         """The draft with what both answered, or printed, alike."""
@@ -156,13 +167,13 @@ class Recorder:
         return replace(draft, api=api, service=service, works=works, known=max(self._known, works))
 
     def _alike(self, port: int) -> Iterator[Recorded]:
-        """What both answer with the same status below 500 becomes a check; a route of its code that is not found does not."""
+        """What both always answer with one status below 500 becomes a check; a route of its code that is not found does not."""
         for place, first in self._first.items():
-            second = self._second.get(place)
-            if first is None or second is None or first.status != second.status or first.status >= 500:
+            more = self._more.get(place)
+            if first is None or not more or not _same_status(first, more) or first.status >= 500:
                 continue
             if not first.truncated and (first.status not in (404, 405) or place[0] == "/"):
-                recorded = _recorded(place[0], first, second)
+                recorded = _recorded(place[0], first, more)
                 yield recorded if place[1] == port else replace(recorded, port=place[1])
 
 
@@ -171,10 +182,17 @@ def _answers(container: Container, health: Health, places: Iterable[Place]) -> d
     return {(path, port): ask(container, port, path, tls=health.tls and port == health.port) for path, port in places}
 
 
-def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
+def _same_status(first: Answer | None, more: Sequence[Answer | None]) -> bool:
+    """Whether there was an answer each time, with one status."""
+    return first is not None and all(answer is not None and answer.status == first.status for answer in more)
+
+
+def _recorded(path: str, first: Answer, more: Sequence[Answer | None]) -> Recorded:
     json, kind = answers.is_json(first), answers.media_type(first)
     held = (answers.short_json(first), None) if json else (None, answers.short_text(first))
-    return Recorded(path, first.status, kind, *(held if first.body == second.body else ()))
+    return Recorded(
+        path, first.status, kind, *(held if all(answer and answer.body == first.body for answer in more) else ())
+    )
 
 
 def _described(
