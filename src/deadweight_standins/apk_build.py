@@ -190,15 +190,18 @@ def make_seed(cache: BuildCache, work: Path, key: Path, melange: Path) -> None:
     paths = "".join(f"/{path}\n" for path in applets).encode()
     tools = [
         *map(_folder, ("etc", "etc/busybox-paths.d", "usr", "usr/bin")),
-        *(_file("etc/busybox-paths.d/busybox", paths), _file("usr/bin/busybox", binary.read_bytes(), 0o755)),
+        *(
+            file_member("etc/busybox-paths.d/busybox", paths),
+            file_member("usr/bin/busybox", binary.read_bytes(), 0o755),
+        ),
     ]
     layout = [
         *map(_folder, ("etc", "tmp", "usr", "usr/bin", "usr/lib")),
-        *(_file(name, text.encode()) for name, text in _TEXTS.items()),
+        *(file_member(name, text.encode()) for name, text in _TEXTS.items()),
         *(_link(name, target) for name, target in (*_LINKS, *_INNER_LINKS)),
     ]
-    _write(out, "busybox", cache.machine.apk, tools, depends="wolfi-baselayout")
-    _write(out, "wolfi-baselayout", cache.machine.apk, layout)
+    write_package(out, "busybox", cache.machine.apk, tools, depends="wolfi-baselayout")
+    write_package(out, "wolfi-baselayout", cache.machine.apk, layout)
     names = [f"{name}-{SEED_VERSION}.apk" for name in SEED_PACKAGES]
     index_packages(cache, melange, out, work / key.name, names)
 
@@ -212,12 +215,13 @@ def index_packages(cache: BuildCache, melange: Path, folder: Path, key: Path, na
 Member = tuple[tarfile.TarInfo, bytes]
 
 
-def _write(out: Path, name: str, arch: str, members: Sequence[Member], *, depends: str = "") -> None:
+def write_package(out: Path, name: str, arch: str, members: Sequence[Member], *, depends: str = "") -> None:
+    """Write a package with these files, unsigned: an index that ``melange index`` signs vouches for it."""
     data = gzip.compress(_tar(members), mtime=0)
     lines = [f"pkgname = {name}", f"pkgver = {SEED_VERSION}", f"arch = {arch}", "pkgdesc = seed", "license = none"]
     lines += [f"size = {sum(len(content) for _, content in members)}", f"datahash = {hashlib.sha256(data).hexdigest()}"]
     lines += [f"depend = {depends}"] if depends else []
-    metadata = _tar([_file(".PKGINFO", ("\n".join(lines) + "\n").encode(), checksum=False)], end_mark=False)
+    metadata = _tar([file_member(".PKGINFO", ("\n".join(lines) + "\n").encode(), checksum=False)], end_mark=False)
     (out / f"{name}-{SEED_VERSION}.apk").write_bytes(gzip.compress(metadata, mtime=0) + data)
 
 
@@ -236,7 +240,8 @@ def _folder(name: str) -> Member:
     return member, b""
 
 
-def _file(name: str, content: bytes, mode: int = 0o644, *, checksum: bool = True) -> Member:
+def file_member(name: str, content: bytes, mode: int = 0o644, *, checksum: bool = True) -> Member:
+    """A file of a package; apko wants a checksum of each."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(content), mode
     if checksum:

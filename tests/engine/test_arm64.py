@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from deadweight.toolchain.find import find, inspect_tool
+from deadweight_standins.apk_build import file_member, write_package
 from tests.support import ROOT, image_samples as samples
 from tests.support.docker_registry import crane_registry
+from tests.support.java_projects import PROJECT
 from tests.support.limited_engine import INVOKE, Limited, document, limited_engine, verified
 from tests.support.marks import NEEDS_DOCKERD
 from tests.support.scan_samples import write_database
@@ -37,6 +39,19 @@ variants:
   plain: {{builder: dockerfile, dockerfile: Dockerfile, source: files}}
   ko: {{builder: ko, source: service, base: "{registry}/base:1"}}
 """
+PACKAGED = """\
+name: packaged
+sources:
+  source: mirror
+  mirror: {{registries: {{gcr.io: "{registry}"}}, insecure: true, apk: {{wolfi: [apk]}}, apk_keys: [apk/own.rsa.pub]}}
+variants:
+  apko: {{builder: apko, config: apko.yaml, port: 8080, health: {{path: /version}}, checks: {{layers: {{}}}}}}
+  jib: {{builder: jib, source: app, base: "gcr.io/base:1", runnable: false, checks: {{layers: {{}}}}}}
+"""
+APKO = """contents: {packages: [service]}
+accounts: {users: [{username: app, uid: 65534}], groups: [{groupname: app, gid: 65534}], run-as: app}
+entrypoint: {command: /app}
+"""
 DOCKERFILE = 'FROM scratch\nCOPY app /app\nUSER 65534:65534\nENTRYPOINT ["/app"]\n'
 BASES = {
     name: samples.oci_members(samples.build(architecture=name), platform=f"linux/{name}") for name in ("amd64", "arm64")
@@ -50,22 +65,26 @@ def limited() -> Iterator[Limited]:
 
 
 @pytest.fixture(scope="module")
-def project(limited, tmp_path_factory) -> Iterator[Path]:
+def registry(tmp_path_factory) -> Iterator[str]:
+    """It holds a base for both."""
+    with crane_registry(tmp_path_factory.mktemp("registry") / "log") as address:
+        base = written(tmp_path_factory.mktemp("base"), samples.several(*BASES.values()))
+        subprocess.run([find("crane").path, "push", "--index", base, f"{address}/base:1"], check=True)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def project(limited, registry) -> Path:
     """One variant for each way to its architecture: the engine builds the first, this machine the other, on a base for both."""
     folder = limited.home / "project"
-    with crane_registry(tmp_path_factory.mktemp("registry") / "log") as registry:
-        base = written(tmp_path_factory.mktemp("base"), samples.several(*BASES.values()))
-        subprocess.run([find("crane").path, "push", "--index", base, f"{registry}/base:1"], check=True)
-        written(
-            folder, {"deadweight.yaml": SUITE.format(registry=registry), "Dockerfile": DOCKERFILE, "files/none": ""}
-        )
-        go_program(SERVICE, folder / "files" / "app", "arm64")
-        shutil.copytree(SERVICE, folder / "service")
-        shutil.copy(ROOT / "tasks.py", folder)
-        write_database(folder / "db")
-        limited.owned(folder)
-        limited.run(folder, *INVOKE, "build")
-        yield folder
+    written(folder, {"deadweight.yaml": SUITE.format(registry=registry), "Dockerfile": DOCKERFILE, "files/none": ""})
+    go_program(SERVICE, folder / "files" / "app", "arm64")
+    shutil.copytree(SERVICE, folder / "service")
+    shutil.copy(ROOT / "tasks.py", folder)
+    write_database(folder / "db")
+    limited.owned(folder)
+    limited.run(folder, *INVOKE, "build")
+    return folder
 
 
 def test_images_and_our_programs_in_containers_are_for_it(limited, project):
@@ -107,3 +126,27 @@ def test_harden_finds_the_limits_and_no_profile(limited, project):
 def test_a_scan_reads_its_images(limited, project):
     scans = document(limited.run(project, *INVOKE, "scan", "--database", "db", "--json"))["scans"]
     assert [(scan["data"]["languages"], scan["data"]["total"]) for scan in scans] == [({"gobinary": 2}, 1)] * 2
+
+
+def test_apko_and_jib_make_images_for_it(limited, registry):
+    """apko of packages that are for it, checked; Jib on its base, which has no Java to run it with."""
+    folder = limited.home / "packaged"
+    written(
+        folder,
+        {"deadweight.yaml": PACKAGED.format(registry=registry), "apko.yaml": APKO, "apk/aarch64/none": "", **PROJECT},
+    )
+    program = go_program(SERVICE, folder / "service", "arm64").read_bytes()
+    place, key, melange = folder / "apk" / "aarch64", folder / "apk" / "own.rsa", find("melange").path
+    write_package(place, "service", "aarch64", [file_member("app", program, 0o755)])
+    subprocess.run([melange, "keygen", key], check=True)
+    words = ["index", "--arch", "aarch64", "--signing-key", key, *(path.name for path in place.glob("*.apk"))]
+    subprocess.run([melange, *words], cwd=place, check=True)
+    shutil.copy(ROOT / "tasks.py", folder)
+    limited.owned(folder)
+    limited.run(folder, *INVOKE, "build")
+    limited.run(folder, *INVOKE, "report")
+    page = json.loads((folder / ".deadweight/report/report.json").read_text())["variants"]
+    assert {name: variant["image"]["architecture"] for name, variant in page.items()} == dict.fromkeys(
+        ("apko", "jib"), "arm64"
+    )
+    assert verified(limited, folder) == {"apko/runs": "pass", "apko/layers": "pass", "jib/layers": "pass"}
