@@ -39,8 +39,9 @@ LOOK_SECONDS = 1.0
 FRAME_SECONDS = 600.0
 """How long an engine may take for the rest of a frame, or to take what is sent: it does each at once."""
 _CHUNK = 65536
-CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=128 * 2**20, pids=128)
-"""What a program of ours may do at most, unless it is told otherwise."""
+CONFINED = RunOptions(cap_drop=("ALL",), memory_bytes=512 * 2**20, pids=128)
+"""What a program of ours may do at most, unless it is told otherwise. Where the engine emulates its processor, each of eight
+connections at once takes 17 MiB."""
 
 
 class Sidecars:
